@@ -1,0 +1,17 @@
+"""Where a study's files lie: path = cell. The one place that knows, for the workflow and for the tables alike."""
+
+from pathlib import PurePosixPath
+
+SUBSET = "size-{size}/replicate-{replicate}"
+CELL = "{augmentation}/size-{size}/replicate-{replicate}/{backbone}"
+
+
+def subset_folder(stage: str, size, replicate) -> PurePosixPath:
+    """Folder, below results/<study>, of a stage that is run per (size, replicate): `subsets`, `gan`, `fidelity`, …"""
+    return PurePosixPath(stage, SUBSET.format(size=size, replicate=replicate))
+
+
+def cell_folder(augmentation: str, size, replicate, backbone: str) -> PurePosixPath:
+    """Folder, below results/<study>, of one classifier cell."""
+    cell = CELL.format(augmentation=augmentation, size=size, replicate=replicate, backbone=backbone)
+    return PurePosixPath("cells", cell)

@@ -1,0 +1,46 @@
+"""Seeds by a stable hash, and deterministic PyTorch."""
+
+import hashlib
+import json
+
+
+def derive_seed(study_seed: int, stage: str, **cell) -> int:
+    """Seed of a stage for one cell: the first 63 bits of SHA-256 over the canonical JSON of its identity.
+
+    study_seed: the study's seed. stage: name of what is seeded. cell: what tells the cell from the others
+    (size, replicate, backbone, …), JSON-serialisable. Returns an integer in [0, 2**63). The order of the keywords
+    has no influence, neither have the platform, the Python version nor PYTHONHASHSEED.
+    """
+    identity = json.dumps([study_seed, stage, cell], sort_keys=True, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") >> 1
+
+
+def set_determinism(threads: int) -> None:
+    """Make PyTorch give the same bytes for the same inputs on the same machine with the same thread count.
+
+    threads: intra-operator threads; part of what decides the bytes, since sums are split among them.
+    """
+    import os
+
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def pick_device(device: str):
+    """The torch.device for a setting: `cpu`, `cuda`, or `auto` (CUDA where there is one).
+
+    Raises UserError where CUDA is asked for and missing: hours on a CPU would be a silent surprise.
+    """
+    import torch
+
+    from ganaug.errors import UserError
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda was asked for, but PyTorch finds no CUDA GPU here; write `device: cpu` or `auto`")
+    return torch.device(device)
