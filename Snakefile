@@ -1,0 +1,36 @@
+# Does GAN-based augmentation help to classify chest X-rays, and how does that depend on how many there are?
+#
+#   snakemake --cores 2                                       the quickstart (config/config.yaml)
+#   snakemake --cores 2 --configfile config/<study>.yaml      another study
+#
+# Rules lie in workflow/rules, one file per stage; the science in src/ganaug; settings in config.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+report: "workflow/report/workflow.rst"
+
+
+# With another study on the command line the quickstart must not shine through: Snakemake would merge the two.
+if not workflow.overwrite_configfiles:
+
+    configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/gan.smk"
+include: "workflow/rules/classify.smk"
+include: "workflow/rules/analysis.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        targets(),
+
+
+onsuccess:
+    print_summary()

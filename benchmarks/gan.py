@@ -1,0 +1,118 @@
+"""Time and memory of StyleGAN2-ADA training on this machine's CPU.
+
+    python benchmarks/gan.py --resolution 32 --channel-base 1024 --channel-max 32 --latent 64 --threads 2
+
+Runs whole training steps on random grey images of 4 classes, regularisation at its usual intervals and ADA at p = 0.3,
+and prints seconds per kimg, the share of each phase, the process's peak memory, and the time of one fixed convolution
+as a yardstick of the machine. With --json: one object on one line.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+PHASES = ("train_generator", "regularise_path_length", "train_discriminator", "regularise_r1")
+CYCLE = 16  # steps in which every phase has had its turn
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--resolution", type=int, default=32)
+    parser.add_argument("--channel-base", type=int, default=1024)
+    parser.add_argument("--channel-max", type=int, default=32)
+    parser.add_argument("--latent", type=int, default=64)
+    parser.add_argument("--mapping-layers", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--cycles", type=int, default=2, help=f"of {CYCLE} steps, timed after one that is not")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    args = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
+
+    trainer = make_trainer(args)
+    seconds = {name: time_method(trainer, name) for name in PHASES}
+    for _ in range(CYCLE):
+        trainer.step()
+    for spent in seconds.values():
+        spent.clear()
+    start = time.perf_counter()
+    for _ in range(args.cycles * CYCLE):
+        trainer.step()
+    total = time.perf_counter() - start
+
+    row = {
+        "resolution": args.resolution,
+        "channel_base": args.channel_base,
+        "channel_max": args.channel_max,
+        "latent": args.latent,
+        "mapping_layers": args.mapping_layers,
+        "batch": args.batch,
+        "threads": args.threads,
+        "seconds_per_kimg": round(total / (args.cycles * CYCLE * args.batch) * 1000, 3),
+        **{f"share_{name}": round(sum(spent) / total, 3) for name, spent in seconds.items()},
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        "yardstick_seconds": yardstick(),
+    }
+    print(json.dumps(row) if args.json else "\n".join(f"{name:32}{value}" for name, value in row.items()))
+
+
+def make_trainer(args):
+    import numpy as np
+    import torch
+
+    from ganaug.seeding import set_determinism
+    from ganaug.stylegan2.data import LabelledImages
+    from ganaug.stylegan2.settings import TrainingSettings
+    from ganaug.stylegan2.trainer import Trainer, keep_freed_memory
+
+    set_determinism(args.threads)
+    keep_freed_memory()
+    settings = TrainingSettings(
+        **{"kimg": 1.0, "batch": args.batch, "channel_base": args.channel_base, "channel_max": args.channel_max},
+        **{"latent": args.latent, "mapping_layers": args.mapping_layers, "learning_rate": 0.0025, "r1_gamma": "auto"},
+        **{"ema_kimg": "auto", "ema_rampup": 0.05, "style_mixing": 0.9, "path_length_weight": 2.0},
+        **{"ada_target": None, "ada_kimg": 500.0, "mirror": False, "log_kimg": 1.0},  # p stays as set below
+        **{"snapshot_kimg": 1.0, "snapshot_images": 4, "checkpoint_seconds": 1e9},
+    )
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (256, args.resolution, args.resolution), np.uint8)
+    data = LabelledImages(images, np.arange(256) % 4, ["a", "b", "c", "d"])
+    trainer = Trainer(data, settings, 0, torch.device("cpu"))
+    trainer.augment.p = 0.3
+    return trainer
+
+
+def time_method(trainer, name: str) -> list[float]:
+    """Replaces a method of the trainer by one that notes the seconds of every call in the list returned."""
+    method, spent = getattr(trainer, name), []
+
+    def timed(*args):
+        start = time.perf_counter()
+        method(*args)
+        spent.append(time.perf_counter() - start)
+
+    setattr(trainer, name, timed)
+    return spent
+
+
+def yardstick() -> float:
+    """Seconds of a 3x3 convolution of [32, 32, 32, 32] to as many channels, float32: median of 50."""
+    import torch
+
+    x = torch.randn(32, 32, 32, 32).contiguous(memory_format=torch.channels_last)
+    weight, seconds = torch.randn(32, 32, 3, 3), []
+    for _ in range(50):
+        start = time.perf_counter()
+        torch.nn.functional.conv2d(x, weight, padding=1)
+        seconds.append(time.perf_counter() - start)
+    return round(sorted(seconds)[25], 6)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Look of the figures: colours safe for the colour-blind, told apart by marker and dash in grey print too."""
+
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from ganaug.analysis.results import Grid
+
+# Okabe and Ito, "Color Universal Design" (2008), the yellow left out: too faint on white.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 2)))
+
+STYLE = {
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#555555",
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5,
+    "svg.hashsalt": "ganaug",
+}
+
+
+SIZE_LABEL = "real images per class, validation included"
+
+
+@dataclass(frozen=True)
+class FigureSettings(Grid):
+    """The grid; confidence: level of the intervals in the tables, for the labels; dpi: of the PNG."""
+
+    confidence: float
+    dpi: int
+
+
+def series_style(index: int) -> dict:
+    """Colour, marker and dash of the index-th series."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": DASHES[index % len(DASHES)],
+    }
+
+
+def size_colours(sizes: list[str]) -> dict[str, tuple]:
+    """A colour per size, dark to light in their order, so that grey print keeps the order."""
+    return dict(zip(sizes, matplotlib.colormaps["viridis"](np.linspace(0.05, 0.85, len(sizes))), strict=True))
+
+
+def size_positions(subsets, sizes: list[str]) -> dict[str, float]:
+    """Place of each size on an axis of images per class: the number itself, or for `all` its mean over the classes.
+
+    subsets: the subsets table (size, replicate, side, class, images).
+    """
+    per_class = subsets.groupby(["size", "replicate", "class"])["images"].sum().groupby(level="size").mean()
+    return {size: float(per_class[size]) if size == "all" else float(size) for size in sizes}
+
+
+def size_axis(axes, positions: dict[str, float]) -> None:
+    """A logarithmic axis of images per class with a tick at each size."""
+    axes.set_xscale("log")
+    low, high = min(positions.values()), max(positions.values())
+    margin = max(1.15, (high / low) ** 0.09)
+    axes.set_xlim(low / margin, high * margin)
+    names = [f"all\n(mean {x:.0f})" if size == "all" else size for size, x in positions.items()]
+    axes.set_xticks(list(positions.values()), names)
+    axes.set_xticks([], minor=True)
+
+
+def beside(positions: dict[str, float], index: int, count: int) -> dict[str, float]:
+    """The positions moved a little for the index-th of count series, so that their intervals do not overlap."""
+    spread = max(1.04, (max(positions.values()) / min(positions.values())) ** 0.022)
+    return {size: x * spread ** (index - (count - 1) / 2) for size, x in positions.items()}
+
+
+def panels(rows: int, columns: int, width: float, height: float, labels: float = 0) -> tuple[Figure, np.ndarray]:
+    """A figure of rows x columns axes of the given size in inches each, and the axes as a 2-D array.
+
+    labels: inches more on the left and below, for labels that only the outer axes have.
+    """
+    figure = Figure(figsize=(width * columns + labels, height * rows + labels))
+    return figure, figure.subplots(rows, columns, squeeze=False)

@@ -1,0 +1,42 @@
+"""Stage make_figure: one figure of the study, as PNG and SVG."""
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+
+from ganaug.analysis import figures_gan, figures_images, figures_scores
+from ganaug.analysis.figure_style import STYLE, FigureSettings
+from ganaug.files import written_whole
+
+FIGURES = {
+    "learning_curve": figures_scores.learning_curve,
+    "differences": figures_scores.differences,
+    "confusion_matrices": figures_scores.confusion_matrices,
+    "class_examples": figures_images.class_examples,
+    "real_and_generated": figures_images.real_and_generated,
+    "gan_progress": figures_images.gan_progress,
+    "gan_training": figures_gan.gan_training,
+    "fidelity": figures_gan.fidelity,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--figure", choices=FIGURES, required=True, help="which figure")
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--png", type=Path, required=True)
+    outputs.add_argument("--svg", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = FigureSettings(**args.settings)
+    matplotlib.use("agg")
+    with matplotlib.rc_context(STYLE):
+        figure = FIGURES[args.figure](args.results, settings)
+        # No date, version or random ids in the files: the same figure is the same bytes.
+        with written_whole(args.png) as path:
+            figure.savefig(path, dpi=settings.dpi, bbox_inches="tight", metadata={"Software": None})
+        with written_whole(args.svg) as path:
+            figure.savefig(path, bbox_inches="tight", metadata={"Date": None})

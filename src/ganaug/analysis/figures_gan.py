@@ -1,0 +1,94 @@
+"""Figures of the GANs: training curves and fidelity."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ganaug.analysis.figure_style import (
+    DASHES,
+    SIZE_LABEL,
+    FigureSettings,
+    beside,
+    panels,
+    series_style,
+    size_axis,
+    size_colours,
+    size_positions,
+)
+from ganaug.analysis.results import read_table, readable
+
+# What of the training log is drawn, in this order, with its axis label.
+TRAINING = {
+    "loss_g": "generator loss",
+    "loss_d": "discriminator loss",
+    "real_score": "discriminator's score, real",
+    "fake_score": "discriminator's score, generated",
+    "ada_p": "ADA probability p",
+    "r_t": "ADA overfitting signal r_t",
+    "r1": "R1 penalty",
+    "path_length": "path length",
+}
+
+
+def gan_training(results: Path, settings: FigureSettings) -> Figure:
+    """Training curves of every GAN against kimg, and the fidelity of its snapshots."""
+    log = read_table(results / "tables" / "gan_training.csv", ["size", "replicate", "kimg", "quantity", "value"])
+    curve = read_table(results / "tables" / "fidelity_curve.csv", ["size", "replicate", "kimg", "extractor", "value"])
+    parts = {label: log[log["quantity"] == q] for q, label in TRAINING.items() if (log["quantity"] == q).any()}
+    for (extractor, metric), rows in curve.groupby(["extractor", "metric"], sort=False):
+        parts[f"{readable(metric)}\n({extractor})"] = rows
+    columns = 4
+    figure, grid = panels(-(-len(parts) // columns), columns, 2.75, 2.0)
+    colours = size_colours(settings.size_names)
+    for axes, (label, rows) in zip(grid.flat, parts.items(), strict=False):
+        for size, replicate in settings.subsets:
+            line = rows[rows["size"].eq(size) & rows["replicate"].eq(replicate)].sort_values("kimg")
+            dash = DASHES[(replicate - 1) % len(DASHES)]
+            marker = "." if len(line) < 3 else None
+            axes.plot(line["kimg"], line["value"], color=colours[size], linestyle=dash, linewidth=1, marker=marker)
+        axes.set_title(label)
+    for axes in grid.flat[len(parts) :]:
+        axes.remove()
+    figure.supxlabel("kimg (thousands of real images shown to the discriminator)", fontsize=9)
+    sizes = [Line2D([], [], color=colours[s]) for s in colours]
+    dashes = [Line2D([], [], color="#555555", linestyle=DASHES[(r - 1) % len(DASHES)]) for r in _few(settings)]
+    names = [f"{size} per class" if size != "all" else "all images" for size in colours]
+    names += [f"replicate {r}" for r in _few(settings)]
+    figure.legend([*sizes, *dashes], names, loc="outside upper center", ncols=min(len(names), 6))
+    return figure
+
+
+def _few(settings: FigureSettings) -> range:
+    """Replicates to name in the legend: none where there is but one."""
+    return settings.replicate_numbers if settings.replicates > 1 else range(0)
+
+
+def fidelity(results: Path, settings: FigureSettings) -> Figure:
+    """Fidelity of the synthetic images against the size, a panel per metric, a line per class and one for all."""
+    table = read_table(results / "tables" / "fidelity.csv", ["size", "replicate", "class", "extractor", "metric"])
+    subsets = read_table(results / "tables" / "subsets.csv", ["size", "replicate", "class", "images"])
+    positions = size_positions(subsets, settings.size_names)
+    classes = sorted(table["class"].unique(), key=lambda name: (name != "all", name))  # `all` first: black, solid
+    kinds = table[["extractor", "metric"]].drop_duplicates().itertuples(index=False)
+    parts = {(e, m): table[table["extractor"].eq(e) & table["metric"].eq(m)] for e, m in kinds}
+    columns = 2 if len(parts) == 4 else min(3, len(parts))
+    figure, grid = panels(-(-len(parts) // columns), columns, 4.2, 2.7)
+    for axes, ((extractor, metric), rows) in zip(grid.flat, parts.items(), strict=False):
+        for index, name in enumerate(classes):
+            ours, style = rows[rows["class"] == name], series_style(index)
+            if ours.empty:
+                continue
+            moved = beside(positions, index, len(classes))
+            axes.scatter(ours["size"].map(moved), ours["value"], s=9, alpha=0.4, color=style["color"], linewidths=0)
+            means = ours.groupby("size")["value"].mean().reindex(moved)
+            axes.plot(list(moved.values()), means, label="all classes" if name == "all" else name, **style)
+        size_axis(axes, positions)
+        axes.set_title(f"{readable(metric)} ({extractor})")
+    for axes in grid.flat[len(parts) :]:
+        axes.remove()
+    figure.supxlabel(SIZE_LABEL, fontsize=9)
+    handles, names = max((axes.get_legend_handles_labels() for axes in figure.axes), key=lambda pair: len(pair[1]))
+    title = f"mean and points of n = {settings.replicates} replicate{'s' if settings.replicates > 1 else ''}"
+    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 5), title=title)
+    return figure

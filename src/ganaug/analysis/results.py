@@ -1,0 +1,73 @@
+"""The study's grid and its tables on disk: what tables, figures and report read alike."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ganaug.errors import UserError
+from ganaug.files import read_csv
+
+# Columns that hold names, which may look like numbers (a class called "1") or be mixed ("all" among sizes).
+NAMES = ("augmentation", "reference", "size", "backbone", "metric", "class", "label", "predicted", "extractor", "image")
+
+# The averages over classes, in the order of tables, with the words to show for them.
+OVERALL = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "mcc": "MCC",
+    "macro_auroc": "AUROC",
+}
+
+# The metrics shown side by side where there is no room for all.
+SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auroc", "mcc")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a study: names of augmentations and backbones, sizes (integers or `all`), number of replicates."""
+
+    augmentations: list[str]
+    sizes: list
+    replicates: int
+    backbones: list[str]
+
+    @property
+    def size_names(self) -> list[str]:
+        return [str(size) for size in self.sizes]
+
+    @property
+    def replicate_numbers(self) -> range:
+        return range(1, self.replicates + 1)
+
+    @property
+    def subsets(self) -> list[tuple[str, int]]:
+        """Every (size, replicate)."""
+        return [(size, replicate) for size in self.size_names for replicate in self.replicate_numbers]
+
+
+def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A CSV with at least the given columns; floats come back exactly as written, names stay text.
+
+    Raises UserError where the file is missing or lacks a column.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: missing; the job that writes it has not finished. Run the study again")
+    table = read_csv(path, dtype=dict.fromkeys(NAMES, str))
+    lacking = [c for c in columns if c not in table.columns]
+    if lacking:
+        raise UserError(f"{path}: has no column {', '.join(lacking)}; delete the file and run the study again")
+    return table
+
+
+def class_of(metric: str) -> str | None:
+    """The class of a per-class metric (`sensitivity[COVID]` is of `COVID`), None for an average over classes."""
+    return metric.split("[", 1)[1].removesuffix("]") if "[" in metric else None
+
+
+def readable(metric: str) -> str:
+    """A fidelity metric's name in words."""
+    return metric.replace("_", " ").replace("frechet", "Fréchet")

@@ -1,0 +1,140 @@
+"""Stage make_tables: all cells of a study into tidy tables, one row per observation."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ganaug.analysis.intervals import paired_differences, summarise
+from ganaug.analysis.metrics import Predictions, confusion, read_predictions, score
+from ganaug.analysis.results import Grid, read_table
+from ganaug.errors import UserError
+from ganaug.files import write_csv
+from ganaug.layout import cell_folder, subset_folder
+
+
+@dataclass(frozen=True)
+class Settings(Grid):
+    """The grid; confidence: level of the intervals, in (0, 1)."""
+
+    confidence: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    outputs = parser.add_argument_group("outputs")
+    for name, what in {
+        "cells": "every metric of every cell",
+        "summary": "means over replicates with intervals",
+        "differences": "differences between augmentations, paired by replicate, with intervals",
+        "confusion": "confusion matrix of every cell",
+        "data": "images per class: found, left out, test set, pool",
+        "subsets": "images per class of every subset",
+    }.items():
+        outputs.add_argument(f"--{name}", type=Path, required=True, help=what)
+    for name, what in {
+        "fidelity": "fidelity of every synthetic set",
+        "fidelity-curve": "fidelity during each GAN's training",
+        "gan-training": "training log of every GAN",
+    }.items():
+        outputs.add_argument(f"--{name}", type=Path, help=what + "; only for a study with GANs")
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = Settings(**args.settings)
+    cells, counts = score_cells(args.results, settings)
+    write_csv(args.cells, cells)
+    write_csv(args.summary, summarise(cells, settings.confidence))
+    write_csv(args.differences, summarise(paired_differences(cells, settings.augmentations), settings.confidence))
+    write_csv(args.confusion, counts)
+    write_csv(args.data, count_images(args.results, list(counts["label"].unique())))
+    write_csv(args.subsets, count_subsets(args.results, settings))
+    if args.fidelity:
+        write_csv(args.fidelity, collect(args.results, settings, "fidelity", "fidelity.csv", FIDELITY))
+    if args.fidelity_curve:
+        write_csv(args.fidelity_curve, collect(args.results, settings, "fidelity", "curve.csv", CURVE))
+    if args.gan_training:
+        log = collect(args.results, settings, "gan", "training.csv", ["kimg"])
+        tidy = log.melt(["size", "replicate", "kimg"], var_name="quantity").dropna(subset="value")
+        write_csv(args.gan_training, tidy)
+
+
+FIDELITY = ["class", "extractor", "metric", "value"]
+CURVE = ["kimg", "extractor", "metric", "value"]
+
+
+def score_cells(results: Path, grid: Grid) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(cells, confusion): augmentation, size, replicate, backbone, then metric, value or label, predicted, images.
+
+    Raises UserError where a cell's predictions are missing or are not for the same test images as the others'.
+    """
+    first: Predictions | None = None
+    metrics, counts = [], []
+    for augmentation in grid.augmentations:
+        for size, replicate in grid.subsets:
+            for backbone in grid.backbones:
+                path = results / cell_folder(augmentation, size, replicate, backbone) / "predictions.csv"
+                predictions = read_predictions(path)
+                first = first or predictions
+                _check_same_test(path, predictions, first)
+                cell = {"augmentation": augmentation, "size": size, "replicate": replicate, "backbone": backbone}
+                metrics += [cell | {"metric": name, "value": value} for name, value in score(predictions).items()]
+                counts += [cell | row for row in confusion(predictions).to_dict("records")]
+    return pd.DataFrame(metrics), pd.DataFrame(counts)
+
+
+def _check_same_test(path: Path, p: Predictions, first: Predictions) -> None:
+    same = p.classes == first.classes and list(p.images) == list(first.images) and list(p.labels) == list(first.labels)
+    if not same:
+        raise UserError(
+            f"{path}: its test images or classes differ from the other cells'; delete the study's `cells` folder "
+            "and run the study again"
+        )
+
+
+def count_images(results: Path, classes: list[str]) -> pd.DataFrame:
+    """class, left_out (files), images (usable), groups (of near-copies; an image alone is one), test, pool.
+
+    classes: the order of the rows; a class of which no file was usable follows.
+    """
+    splits = read_table(results / "data" / "splits.csv", ["file", "class", "group", "side"])
+    problems = read_table(results / "data" / "problems.csv", ["file", "class"])
+    left_out = problems[~problems["file"].isin(splits["file"])].drop_duplicates("file")
+    classes = [*classes, *sorted(set(left_out["class"].dropna()) - set(classes))]
+    by_class = splits.groupby("class")
+    sides = pd.crosstab(splits["class"], splits["side"])
+    table = pd.DataFrame({"class": classes}).set_index("class")
+    table["left_out"] = left_out.groupby("class").size()
+    table["images"] = by_class.size()
+    table["groups"] = by_class["group"].nunique()
+    for side in ("test", "pool"):
+        table[side] = sides[side]
+    return table.fillna(0).astype(int).reset_index()
+
+
+def count_subsets(results: Path, grid: Grid) -> pd.DataFrame:
+    """size, replicate, side (`train`, `validation`), class, images."""
+    parts = []
+    for size, replicate in grid.subsets:
+        for side in ("train", "validation"):
+            rows = read_table(results / subset_folder("subsets", size, replicate) / f"{side}.csv", ["class"])
+            counts = rows.groupby("class").size().rename("images").reset_index()
+            parts.append(_insert(counts, size=size, replicate=replicate, side=side))
+    return pd.concat(parts, ignore_index=True)
+
+
+def collect(results: Path, grid: Grid, stage: str, name: str, columns: list[str]) -> pd.DataFrame:
+    """A file that a stage writes per (size, replicate), stacked, with these two as the first columns."""
+    parts = []
+    for size, replicate in grid.subsets:
+        table = read_table(results / subset_folder(stage, size, replicate) / name, columns)
+        parts.append(_insert(table, size=size, replicate=replicate))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _insert(table: pd.DataFrame, **values) -> pd.DataFrame:
+    for position, (name, value) in enumerate(values.items()):
+        table.insert(position, name, value)
+    return table

@@ -1,0 +1,51 @@
+"""Labelled images on disk, as batches for a network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ganaug.errors import UserError
+from ganaug.files import read_csv
+
+# ImageNet's mean and standard deviation, averaged over the colours: the images are grey.
+MEAN, STD = 0.449, 0.226
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """images: uint8 [N, H, W], memory-mapped. labels: int64 [N]. classes: names by label. names: of the images."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def load(cls, images: Path, table: Path) -> "ImageSet":
+        array = np.load(images, mmap_mode="r")
+        rows = read_csv(table, dtype={"class": str, "image": str})
+        if len(array) != len(rows):
+            raise UserError(f"{images} has {len(array)} images, {table} {len(rows)} rows; delete both and run again")
+        by_label = dict(sorted(rows[["label", "class"]].drop_duplicates().itertuples(index=False)))
+        return cls(array, rows["label"].to_numpy(np.int64), tuple(by_label.values()), tuple(rows["image"]))
+
+    def joined(self, other: "ImageSet") -> "ImageSet":
+        """Both sets as one, this one first; their classes must be the same."""
+        if self.classes != other.classes:
+            raise UserError(f"the synthetic images have the classes {other.classes}, the real ones {self.classes}")
+        images = np.concatenate([self.images, other.images])
+        return ImageSet(images, np.concatenate([self.labels, other.labels]), self.classes, self.names + other.names)
+
+    def batch(self, indices: np.ndarray, size: int) -> torch.Tensor:
+        """Images as float32 [B, 1, size, size] in [0, 1], scaled with antialiased bilinear interpolation."""
+        pixels = torch.from_numpy(np.ascontiguousarray(self.images[indices]))[:, None].float() / 255
+        if pixels.shape[-1] == size:
+            return pixels
+        return torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+
+
+def normalise(pixels: torch.Tensor) -> torch.Tensor:
+    """From [0, 1] to what networks trained on ImageNet expect."""
+    return (pixels - MEAN) / STD

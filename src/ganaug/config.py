@@ -1,0 +1,170 @@
+"""A study's configuration: checked against the schema, defaults filled in, contradictions refused."""
+
+import copy
+import difflib
+import re
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from ganaug.errors import UserError
+
+
+def load_schema(path: Path | str) -> dict:
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+
+
+def resolve(config: dict, schema: dict, augmentations: dict[str, bool]) -> dict:
+    """The checked study with every default filled in.
+
+    config: what the user wrote. schema: the JSON schema of a study. augmentations: names of the known augmentations,
+    each with whether it needs synthetic images. Raises UserError with one line per mistake: the key's path, what is
+    wrong and what to write.
+    """
+    validator = jsonschema.Draft202012Validator(schema)
+    mistakes = [line for error in validator.iter_errors(config) for line in _explain(error)]
+    if not mistakes:
+        config = with_defaults(copy.deepcopy(config), schema)
+        mistakes = _contradictions(config, augmentations)
+    if mistakes:
+        raise UserError("the study's configuration can't be used:\n" + "\n".join(f"  {m}" for m in sorted(mistakes)))
+    return config
+
+
+def with_defaults(value, schema: dict):
+    """`value` with the schema's defaults for keys it lacks, blocks included."""
+    if isinstance(value, dict):
+        for key, sub in schema.get("properties", {}).items():
+            if key not in value and "default" in sub:
+                value[key] = copy.deepcopy(sub["default"])
+            if key in value:
+                with_defaults(value[key], sub)
+        extra = schema.get("additionalProperties")
+        if isinstance(extra, dict):
+            for key in value.keys() - schema.get("properties", {}).keys():
+                with_defaults(value[key], extra)
+    return value
+
+
+def _explain(error) -> list[str]:
+    """One line per mistake of a jsonschema error."""
+    path = ".".join(map(str, error.absolute_path))
+    here = f"{path}: " if path else ""
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        lines = []
+        for key in error.instance.keys() - known.keys():
+            near = difflib.get_close_matches(str(key), known, n=1)
+            advice = f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(known)}"
+            lines.append(f"{f'{path}.{key}' if path else key}: unknown setting; {advice}")
+        return lines
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return [f"{f'{path}.{key}' if path else key}: missing; it has no default" for key in missing]
+    return [f"{here}{_shown(error.instance)} can't be used; write {_wanted(error.schema)}{_hint(error.instance)}"]
+
+
+def _shown(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _hint(value) -> str:
+    """YAML reads 1e-3 as text: say so, since it looks like a number."""
+    looks_like_number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
+    return f" (YAML reads {value} as text: write {float(value)})" if looks_like_number else ""
+
+
+def _wanted(schema: dict) -> str:
+    """What a schema asks for, in words."""
+    if "anyOf" in schema:
+        return " or ".join(_wanted(option) for option in schema["anyOf"])
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    types = schema.get("type", "a value")
+    names = {"integer": "a whole number", "number": "a number", "string": "text", "null": "null", "array": "a list"}
+    names |= {"object": "a block of settings", "boolean": "true or false"}
+    words = " or ".join(names.get(t, t) for t in ([types] if isinstance(types, str) else types))
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    limits = [f"{word} {schema[key]}" for key, word in bounds.items() if key in schema]
+    limits += [f"with at least {schema['minItems']} entries"] if "minItems" in schema else []
+    limits += [f"a multiple of {schema['multipleOf']}"] if "multipleOf" in schema else []
+    limits += ["without repeats"] if schema.get("uniqueItems") else []
+    limits += [f"of the form {schema['pattern']}"] if "pattern" in schema else []
+    return " ".join([words, " and ".join(limits)]).strip()
+
+
+def _contradictions(config: dict, augmentations: dict[str, bool]) -> list[str]:
+    """Settings that are well-formed alone but can't stand together."""
+    lines = []
+    for name in config["augmentations"]:
+        if name not in augmentations:
+            lines.append(f"augmentations: {name!r} is unknown; known: {', '.join(augmentations)}")
+    data = config["data"]
+    if data["source"] != "phantom" and not config["data_root"]:
+        lines.append(f"data_root: missing; source {data['source']!r} needs the folder of the images")
+    if data["source"] == "phantom" and config["data_root"]:
+        lines.append(
+            "data_root: source is 'phantom', which makes its own images; set data.source to radiography or folder"
+        )
+    for size in config["sizes"]:
+        if size == "all":
+            continue
+        validation = max(1, round(size * config["splits"]["validation_share"]))
+        if size - validation < 2:
+            lines.append(
+                f"sizes: {size} leaves fewer than 2 training images per class beside {validation} for validation"
+            )
+        smallest = round((size - validation) * min(1, config["synthetic"]["ratio"]))
+        if _generated(config, augmentations) and smallest < config["fidelity"]["kid_subset_size"]:
+            lines.append(
+                f"fidelity.kid_subset_size: {config['fidelity']['kid_subset_size']} is above the {smallest} images per "
+                f"class of size {size}; write at most {smallest}"
+            )
+    gan = config["gan"]
+    if gan["snapshot_kimg"] > gan["kimg"]:
+        lines.append(f"gan.snapshot_kimg: {gan['snapshot_kimg']} is above gan.kimg {gan['kimg']}; write at most that")
+    return lines
+
+
+def _generated(config: dict, augmentations: dict[str, bool]) -> bool:
+    return any(augmentations[name] for name in config["augmentations"] if name in augmentations)
+
+
+def document(schema: dict) -> str:
+    """The settings as Markdown tables, one per block, for config/README.md."""
+    blocks = {"Study": {k: v for k, v in schema["properties"].items() if "properties" not in v}}
+    _collect(schema, "", blocks)
+    out = []
+    for block, settings in blocks.items():
+        out.append(f"### {block if block == 'Study' else f'`{block}`'}\n")
+        if block != "Study":
+            out.append(_block_description(schema, block) + "\n")
+        out.append("| setting | what to write | default | meaning |\n| --- | --- | --- | --- |")
+        for key, sub in settings.items():
+            default = (
+                "(needed)" if "default" not in sub else f"`{yaml.safe_dump(sub['default'], default_flow_style=True)}"
+            )
+            default = default.replace("\n...", "").strip() + ("`" if default.startswith("`") else "")
+            name = key if block == "Study" else f"{block}.{key}"
+            wanted = _wanted(sub).replace("|", "\\|")
+            out.append(f"| `{name}` | {wanted} | {default} | {' '.join(sub['description'].split())} |")
+        out.append("")
+    return "\n".join(out)
+
+
+def _collect(schema: dict, prefix: str, blocks: dict) -> None:
+    for key, sub in schema["properties"].items():
+        if "properties" in sub:
+            path = f"{prefix}{key}"
+            blocks[path] = {k: v for k, v in sub["properties"].items() if "properties" not in v}
+            _collect(sub, f"{path}.", blocks)
+
+
+def _block_description(schema: dict, path: str) -> str:
+    for key in path.split("."):
+        schema = schema["properties"][key]
+    return " ".join(schema["description"].split())

@@ -1,0 +1,43 @@
+"""Stage check_leaks: no image, exact copy or near-copy stands on two sides of train, validation and test."""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import pandas as pd
+
+from ganaug.errors import UserError
+from ganaug.files import read_csv, write_json
+
+# What must not be shared, by column of an image set's table.
+SHARED = {"image": "the same file", "pixels_sha256": "the same pixels", "group": "near-copies"}
+SIDES = ("train", "validation", "test")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    inputs = parser.add_argument_group("inputs")
+    for side in SIDES:
+        inputs.add_argument(f"--{side}-table", type=Path, required=True)
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--report", type=Path, required=True, help="what was compared, .json")
+
+
+def run(args: argparse.Namespace) -> None:
+    tables = {side: read_csv(getattr(args, f"{side}_table"), dtype=str) for side in SIDES}
+    found = breaches(tables)
+    if found:
+        raise UserError("images stand on two sides of the split:\n" + "\n".join(f"  {line}" for line in found))
+    images = {side: len(table) for side, table in tables.items()}
+    write_json(args.report, {"images": images, "compared": list(SHARED), "breaches": 0})
+
+
+def breaches(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """One line per pair of sides and kind of breach, naming the files; empty where there is none."""
+    lines = []
+    for a, b in itertools.combinations(tables, 2):
+        for column, what in SHARED.items():
+            common = set(tables[a][column]) & set(tables[b][column])
+            if common:
+                files = [sorted(t.loc[t[column].isin(common), "image"]) for t in (tables[a], tables[b])]
+                lines.append(f"{a} and {b}, {what}: {', '.join(files[0])} | {', '.join(files[1])}")
+    return lines

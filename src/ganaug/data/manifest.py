@@ -1,0 +1,157 @@
+"""Stage make_manifest: every file of the data root opened, checked, hashed and grouped with its near-copies."""
+
+import argparse
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ganaug.data.images import Unusable, decode
+from ganaug.data.near_copies import groups, perceptual_hash
+from ganaug.data.sources import list_images
+from ganaug.errors import UserError
+from ganaug.files import write_csv
+from ganaug.progress import Progress
+
+log = logging.getLogger("ganaug")
+NAMED = 10  # files named in a message
+
+
+@dataclass(frozen=True)
+class Settings:
+    """source: layout of the data root. classes: class folders to use, None for all. max_bad_share: share of files, in
+    [0, 1], that may be unusable before the run stops. near_copy_distance: bits by which two perceptual hashes of 256
+    may differ in one group."""
+
+    source: str
+    classes: list[str] | None
+    max_bad_share: float
+    near_copy_distance: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--data-root", type=Path, required=True, help="folder of the images")
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--manifest", type=Path, required=True, help="a row per file")
+    outputs.add_argument("--problems", type=Path, required=True, help="a row per file that was converted or left out")
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = Settings(**args.settings)
+    manifest, problems = make_manifest(args.data_root, settings)
+    write_csv(args.manifest, manifest)
+    write_csv(args.problems, problems)
+    for problem, count in problems["problem"].value_counts().items():
+        log.info("%s: %d", problem, count)
+    check_share(manifest, settings.max_bad_share, args.problems)
+
+
+def make_manifest(root: Path, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(manifest, problems) of a data root.
+
+    manifest: file, class, bytes, format, mode, width, height, file_sha256, pixels_sha256 (of the shape and the 8-bit
+    grey pixels), perceptual_hash (hexadecimal), group (its near-copies', named by their first pixels_sha256), status
+    (`used` or `left out`) and reason. problems: file, class, problem, action.
+    Exact copies: within a class the first by name is kept; an image in two classes contradicts itself, and all its
+    copies are left out. Near-copies are all kept, in one group.
+    """
+    files = list_images(root, settings.source, settings.classes)
+    with Progress(len(files), "checking", "files") as progress:
+        rows = []
+        for file, label in files:
+            rows.append(inspect(root, file, label))
+            progress.update()
+    problems = [p for row in rows for p in row.pop("problems")]
+    manifest = pd.DataFrame(rows)
+    problems += _leave_out_copies(manifest)
+    _group(manifest, settings.near_copy_distance)
+    used = manifest[manifest["status"] == "used"]
+    members = used.groupby("group")["file"].transform("size")
+    for row in used[members > 1].itertuples():
+        problems.append(_problem(row.file, row[2], "near-copy", f"kept together in group {row.group[:12]}"))
+    table = pd.DataFrame(problems, columns=["file", "class", "problem", "action"])
+    return manifest, table.sort_values(["problem", "class", "file"], ignore_index=True)
+
+
+def inspect(root: Path, file: str, label: str) -> dict:
+    """The manifest's row of one file, with a list `problems` beside."""
+    row = {"file": file, "class": label, "bytes": 0, "format": "", "mode": "", "width": 0, "height": 0}
+    row |= {"file_sha256": "", "pixels_sha256": "", "perceptual_hash": "", "group": ""}
+    try:
+        content = (root / file).read_bytes()
+    except OSError as error:
+        return row | _left_out(file, label, f"unreadable ({error.strerror})")
+    row |= {"bytes": len(content), "file_sha256": hashlib.sha256(content).hexdigest()}
+    try:
+        image = decode(content, file)
+    except Unusable as problem:
+        return row | _left_out(file, label, str(problem))
+    height, width = image.pixels.shape
+    digest = hashlib.sha256(f"{height}x{width}:".encode() + image.pixels.tobytes()).hexdigest()
+    row |= {"format": image.format, "mode": image.mode, "width": width, "height": height, "pixels_sha256": digest}
+    row |= {"perceptual_hash": perceptual_hash(image.pixels).tobytes().hex(), "status": "used", "reason": ""}
+    return row | {"problems": [_problem(file, label, p, ACTIONS[p]) for p in image.problems]}
+
+
+# What is done about a file that can be used.
+ACTIONS = {
+    "16-bit": "scaled by its own range to 8 bits",
+    "float": "scaled by its own range to 8 bits",
+    "colour": "converted to grey",
+    "palette": "converted to grey",
+    "CMYK": "converted to grey",
+    "1-bit": "converted to grey",
+    "RGBA": "laid on black, converted to grey",
+    "transparency": "laid on black",
+    "several frames": "first frame taken",
+    "wrong suffix": "read by its content",
+    "non-square": "cropped at the centre",
+}
+
+
+def _problem(file: str, label: str, problem: str, action: str) -> dict:
+    return {"file": file, "class": label, "problem": problem, "action": action}
+
+
+def _left_out(file: str, label: str, reason: str) -> dict:
+    return {"status": "left out", "reason": reason, "problems": [_problem(file, label, reason, "left out")]}
+
+
+def _leave_out_copies(manifest: pd.DataFrame) -> list[dict]:
+    """Mark exact copies as left out, in place; returns their problems."""
+    problems = []
+    used = manifest[manifest["status"] == "used"]
+    for _, copies in used[used["pixels_sha256"].duplicated(keep=False)].groupby("pixels_sha256", sort=True):
+        contradictory = copies["class"].nunique() > 1
+        reason = "copy in another class" if contradictory else "copy in its class"
+        for position, row in enumerate(copies.sort_values("file").itertuples()):
+            if contradictory or position:
+                manifest.loc[row.Index, ["status", "reason"]] = "left out", reason
+                problems.append(_problem(row.file, row[2], reason, "left out"))
+    return problems
+
+
+def _group(manifest: pd.DataFrame, distance: int) -> None:
+    """Fill in the near-copy group of the used files, in place."""
+    used = manifest.index[manifest["status"] == "used"]
+    if not len(used):
+        return
+    hashes = np.stack([np.frombuffer(bytes.fromhex(h), np.uint8) for h in manifest.loc[used, "perceptual_hash"]])
+    numbers = pd.Series(groups(hashes, distance), index=used)
+    manifest.loc[used, "group"] = manifest.loc[used, "pixels_sha256"].groupby(numbers).transform("min")
+
+
+def check_share(manifest: pd.DataFrame, max_bad_share: float, problems: Path) -> None:
+    """Raises UserError where more than `max_bad_share` of the files can't be read, naming some of them."""
+    bad = manifest[(manifest["status"] == "left out") & (manifest["pixels_sha256"] == "")]
+    if len(bad) > max_bad_share * len(manifest):
+        named = ", ".join(f"{row.file!r} ({row.reason})" for row in bad.head(NAMED).itertuples())
+        more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        raise UserError(
+            f"{len(bad)} of {len(manifest)} files can't be used, more than data.max_bad_share {max_bad_share} allows: "
+            f"{named}{more}. Mend or remove them, or raise the share; all are in {problems}"
+        )

@@ -1,0 +1,54 @@
+"""Networks whose features say how alike two sets of images are."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+INCEPTION = "inception-v3-compat"  # the network of the original FID, through torch-fidelity
+BATCH = 32
+
+
+def load_extractor(name: str, weights: Path, input_size: int, device: torch.device):
+    """A function from uint8 [B, H, W] tensors to float32 features [B, D].
+
+    `inception-v3-compat`: torch-fidelity's port of the original FID network, 2048 features; it scales images to 299
+    itself. Else a timm network: features after its global pooling, of images scaled to `input_size`.
+    """
+    if name == INCEPTION:
+        return _inception(weights, device)
+    return _timm(name, weights, input_size, device)
+
+
+def _inception(weights: Path, device: torch.device):
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    with tempfile.NamedTemporaryFile(suffix=".pth") as file:  # torch-fidelity reads torch's format; these are tensors
+        torch.save(load_file(weights), file.name)
+        network = FeatureExtractorInceptionV3(INCEPTION, ["2048"], feature_extractor_weights_path=file.name).to(device)
+    return lambda images: network(images.to(device)[:, None].expand(-1, 3, -1, -1).contiguous())[0]
+
+
+def _timm(name: str, weights: Path, input_size: int, device: torch.device):
+    import timm
+
+    network = timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay={"file": str(weights)})
+    network = network.to(device).eval()
+    mean, std = (torch.tensor(network.pretrained_cfg[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std"))
+
+    def features(images: torch.Tensor) -> torch.Tensor:
+        pixels = images.to(device)[:, None].float() / 255
+        size = (input_size, input_size)
+        pixels = torch.nn.functional.interpolate(pixels, size, mode="bilinear", antialias=True).clamp(0, 1)
+        return network((pixels - mean) / std)  # one grey channel against three means: [B, 3, S, S]
+
+    return features
+
+
+@torch.inference_mode()
+def extract(extractor, images: np.ndarray) -> torch.Tensor:
+    """Features of an image set, uint8 [N, H, W] to float64 [N, D] on the CPU."""
+    batches = (torch.from_numpy(np.ascontiguousarray(images[i : i + BATCH])) for i in range(0, len(images), BATCH))
+    return torch.cat([extractor(batch).double().cpu() for batch in batches])

@@ -1,0 +1,190 @@
+"""The report's tables and the numbers in its text, from the tables on disk, as plain values ready to be shown."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from ganaug.analysis.intervals import NO_AUGMENTATION, comparisons, half_width
+from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table, readable
+
+PRIMARY = "balanced_accuracy"
+INTERVAL = ["mean", "ci_low", "ci_high", "replicates"]
+
+
+def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) -> dict:
+    """Everything of the template that comes from tables/ and data/problems.csv, by the names used there."""
+    tables = results / "tables"
+    summary = read_table(tables / "summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
+    differences = read_table(tables / "differences.csv", ["augmentation", "reference", "size", "backbone", *INTERVAL])
+    data = read_table(tables / "data.csv", ["class", "left_out", "images", "groups", "test", "pool"])
+    test_images = int(data["test"].sum())
+    typical = float(summary.loc[summary["metric"] == "accuracy", "mean"].mean())
+    return {
+        "level": _percent(confidence),
+        "chance": _percent(1 - confidence),
+        "shown": {metric: OVERALL[metric] for metric in SHOWN},
+        "classes": list(data["class"]),
+        "data": data.to_dict("records"),
+        "data_total": data.drop(columns="class").sum().to_dict(),
+        "problems": problem_rows(results / "data" / "problems.csv"),
+        "subsets": subset_rows(read_table(tables / "subsets.csv", ["size", "side", "class", "images"]), grid),
+        "test_images": test_images,
+        "typical_accuracy": f"{typical:.2f}",
+        "test_error": f"{math.sqrt(typical * (1 - typical) / test_images):.3f}",
+        "interval_reach": f"{half_width(grid.replicates, confidence):.1f}" if grid.replicates > 1 else None,
+        "summary": summary_rows(summary, grid),
+        "differences": difference_rows(differences, grid),
+        "per_class": per_class_rows(summary, grid, list(data["class"])),
+        "verdict": verdict(differences, grid, synthetic),
+        "short": short_rows(summary, differences, grid, synthetic),
+        "fidelity": fidelity_rows(tables / "fidelity.csv", grid) if synthetic else None,
+        "short_columns": [f"{a} − {b}" for a, b in gan_comparisons(grid, synthetic)],
+    }
+
+
+def gan_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]:
+    """The (augmentation, reference) pairs that differ in the synthetic images alone."""
+    pairs = comparisons(grid.augmentations)
+    plain = [(a, b) for a, b in pairs if b == NO_AUGMENTATION and "+" not in a]
+    added = [(a, b) for a, b in pairs if a.partition("+")[2] == b]
+    return [(a, b) for a, b in plain + added if a in synthetic and b not in synthetic]
+
+
+def problem_rows(path: Path) -> list[dict]:
+    """problem, class, action and the number of files; a group's name is left out of the action."""
+    problems = read_table(path, ["file", "class", "problem", "action"])
+    problems["action"] = [action.partition(" in group ")[0] for action in problems["action"]]
+    counts = problems.groupby(["problem", "class", "action"], sort=False).size().rename("files")
+    return counts.reset_index().to_dict("records")
+
+
+def subset_rows(subsets: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Per size the images per class in train and validation, as a range over classes and replicates."""
+    ranges = subsets.groupby(["size", "side"])["images"].agg(["min", "max"])
+
+    def shown(size, side):
+        low, high = ranges.loc[(size, side)]
+        return f"{low}" if low == high else f"{low}–{high}"
+
+    return [{"size": s, "train": shown(s, "train"), "validation": shown(s, "validation")} for s in grid.size_names]
+
+
+def summary_rows(summary: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Backbone, size, augmentation and, per metric of SHOWN, mean and interval as text."""
+    cells = summary.set_index(["backbone", "size", "augmentation", "metric"])
+    return [
+        {"backbone": b, "size": s, "augmentation": a, "values": [_shown(cells.loc[(b, s, a, m)]) for m in SHOWN]}
+        for b in grid.backbones
+        for s in grid.size_names
+        for a in grid.augmentations
+    ]
+
+
+def difference_rows(differences: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Like summary_rows for each pair; a value tells too whether its interval excludes zero."""
+    cells = differences.set_index(["backbone", "size", "augmentation", "reference", "metric"])
+    return [
+        {
+            "backbone": b,
+            "size": s,
+            "pair": f"{a} − {r}",
+            "values": [_shown(cells.loc[(b, s, a, r, m)], True) for m in SHOWN],
+        }
+        for b in grid.backbones
+        for s in grid.size_names
+        for a, r in comparisons(grid.augmentations)
+    ]
+
+
+def per_class_rows(summary: pd.DataFrame, grid: Grid, classes: list[str]) -> list[dict]:
+    """Backbone, size, augmentation and per class the mean sensitivity, specificity and AUROC as text."""
+    cells = summary[summary["metric"].map(class_of).notna()]
+    means = cells.set_index(["backbone", "size", "augmentation", "metric"])["mean"]
+    kinds = ("sensitivity", "specificity", "auroc")
+    return [
+        {
+            "backbone": b,
+            "size": s,
+            "augmentation": a,
+            "values": [_number(means[b, s, a, f"{kind}[{c}]"]) for c in classes for kind in kinds],
+        }
+        for b in grid.backbones
+        for s in grid.size_names
+        for a in grid.augmentations
+    ]
+
+
+def verdict(differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> dict:
+    """How many of the comparisons that add GAN images have an interval above, below or around zero."""
+    rows = _primary(differences, gan_comparisons(grid, synthetic))
+    above, below = int((rows["ci_low"] > 0).sum()), int((rows["ci_high"] < 0).sum())
+    return {
+        "count": len(rows),
+        "above": above,
+        "below": below,
+        "around": len(rows) - above - below,
+        "positive": int((rows["mean"] > 0).sum()),
+    }
+
+
+def short_rows(summary: pd.DataFrame, differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list[dict]:
+    """Per backbone and size: the primary metric without augmentation, and what GAN images changed."""
+    pairs = gan_comparisons(grid, synthetic)
+    cells = _primary(differences, pairs).set_index(["backbone", "size", "augmentation", "reference"])
+    means = summary[summary["metric"] == PRIMARY].set_index(["backbone", "size", "augmentation"])
+    return [
+        {
+            "backbone": b,
+            "size": s,
+            "base": _shown(means.loc[(b, s, NO_AUGMENTATION)]) if NO_AUGMENTATION in grid.augmentations else None,
+            "changes": [_shown(cells.loc[(b, s, *pair)], True) for pair in pairs],
+        }
+        for b in grid.backbones
+        for s in grid.size_names
+    ]
+
+
+def _primary(differences: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.DataFrame:
+    wanted = [pair in pairs for pair in zip(differences["augmentation"], differences["reference"], strict=True)]
+    return differences[pd.Series(wanted, dtype=bool) & differences["metric"].eq(PRIMARY)]
+
+
+def fidelity_rows(path: Path, grid: Grid) -> dict:
+    """Columns (metrics), and per size and class the mean over replicates of each as text."""
+    table = read_table(path, ["size", "replicate", "class", "extractor", "metric", "value"])
+    kinds = list(table[["extractor", "metric"]].drop_duplicates().itertuples(index=False, name=None))
+    means = table.groupby(["size", "class", "extractor", "metric"])["value"].mean()
+    rows = [
+        {
+            "size": s,
+            "class": c,
+            "values": [_magnitude(means[s, c, *kind]) if (s, c, *kind) in means else "" for kind in kinds],
+        }
+        for s in grid.size_names
+        for c in table["class"].unique()
+    ]
+    return {"columns": [readable(metric) for _, metric in kinds], "rows": rows}
+
+
+def _shown(row: pd.Series, signed: bool = False) -> dict:
+    """mean and interval as text, the latter empty for one replicate; excludes_zero: of the interval."""
+    low, high = row["ci_low"], row["ci_high"]
+    interval = "" if math.isnan(low) else f"[{_number(low)}, {_number(high)}]"
+    return {"mean": _number(row["mean"], signed), "interval": interval, "bold": signed and bool(low > 0 or high < 0)}
+
+
+def _number(value: float, signed: bool = False) -> str:
+    """Three decimals, a true minus sign; an en dash where undefined."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g}%"
+
+
+def _magnitude(value: float) -> str:
+    """A number of unknown size with a fixed count of decimals, so that a column lines up."""
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"

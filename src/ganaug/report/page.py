@@ -1,0 +1,85 @@
+"""Stage make_report: the whole study on one self-contained HTML page."""
+
+import argparse
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from ganaug.analysis.results import Grid
+from ganaug.errors import UserError
+from ganaug.files import write_text
+from ganaug.report import content, record
+
+HERE = Path(__file__).parent
+SVG_FIGURES = ("learning_curve", "differences", "confusion_matrices")
+SVG_OF_GAN = ("gan_training", "fidelity")
+PNG_OF_GAN = ("real_and_generated", "gan_progress")
+DEMONSTRATION_KIMG = 1000  # below this a StyleGAN2-ADA has hardly begun; its authors train for 25,000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """title: of the page. synthetic: the study's augmentations that use synthetic images. config: the whole study,
+    resolved."""
+
+    title: str
+    synthetic: list[str]
+    config: dict
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--report", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    write_text(args.report, render(args.results, Settings(**args.settings)))
+
+
+def render(results: Path, settings: Settings) -> str:
+    """The page's HTML; every number in it is read from the tables, the provenance files or the settings.
+
+    results: folder of the study, with tables/, figures/ and the provenance files. Raises UserError where one is
+    missing.
+    """
+    config = settings.config
+    grid = Grid(*(config[key] for key in ("augmentations", "sizes", "replicates", "backbones")))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["hours"] = record.hours
+    return environment.get_template("page.html.j2").render(
+        title=settings.title,
+        config=config,
+        grid=grid,
+        settings_yaml=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        generated=bool(settings.synthetic),
+        synthetic=settings.synthetic,
+        demonstration=bool(settings.synthetic) and config["gan"]["kimg"] < DEMONSTRATION_KIMG,
+        figures=_figures(results, bool(settings.synthetic)),
+        run=record.facts(results, grid, bool(settings.synthetic)),
+        **content.numbers(results, grid, settings.synthetic, config["statistics"]["confidence"]),
+    )
+
+
+def _figures(results: Path, generated: bool) -> dict[str, str]:
+    """Figures by name as data URIs: drawings as SVG, pictures as PNG."""
+    files = {name: f"{name}.svg" for name in SVG_FIGURES + (SVG_OF_GAN if generated else ())}
+    files |= {name: f"{name}.png" for name in ("class_examples", *(PNG_OF_GAN if generated else ()))}
+    return {name: _data_uri(results / "figures" / file) for name, file in files.items()}
+
+
+def _data_uri(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(f"{path}: missing; the job that draws it has not finished. Run the study again")
+    kind = {".svg": "image/svg+xml", ".png": "image/png"}[path.suffix]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,75 @@
+"""What the provenance files say about a run, gathered: code, packages, machines, time."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from ganaug.analysis.results import Grid
+from ganaug.errors import UserError
+from ganaug.layout import cell_folder, subset_folder
+
+# The long stages, in the order of the work, with the words to show for them.
+STAGES = {
+    "gan": "StyleGAN2-ADA training",
+    "synthetic": "sampling of synthetic images",
+    "fidelity": "fidelity",
+    "cells": "classifier training and test",
+}
+
+
+def facts(results: Path, grid: Grid, generated: bool) -> dict:
+    """commits, pythons, systems, devices: sorted lists of what was met; packages: name to versions met;
+    stages: rows of name, jobs, wall_seconds (sum), longest_seconds, memory_mib (most), devices.
+
+    Raises UserError where a provenance file is missing.
+    """
+    folders = {
+        stage: [subset_folder(stage, *subset) for subset in grid.subsets] for stage in STAGES if stage != "cells"
+    }
+    folders = folders if generated else {}
+    folders["cells"] = [
+        cell_folder(a, size, replicate, b)
+        for a in grid.augmentations
+        for size, replicate in grid.subsets
+        for b in grid.backbones
+    ]
+    records = {stage: [_read(results / f / "provenance.json") for f in paths] for stage, paths in folders.items()}
+    everything = [r for rs in records.values() for r in rs]
+    packages = defaultdict(set)
+    for r in everything:
+        for name, version in r["packages"].items():
+            packages[name].add(version)
+    return {
+        "commits": sorted({r["git_commit"] or "unknown (not run from a git checkout)" for r in everything}),
+        "pythons": sorted({r["python"] for r in everything}),
+        "systems": sorted({r["machine"]["system"] for r in everything}),
+        "devices": sorted({r["machine"]["device"] for r in everything}),
+        "packages": {name: ", ".join(sorted(versions)) for name, versions in packages.items()},
+        "stages": [_stage(STAGES[stage], rs) for stage, rs in records.items()],
+        "wall_seconds": sum(r["wall_seconds"] for r in everything),
+    }
+
+
+def _stage(name: str, records: list[dict]) -> dict:
+    return {
+        "name": name,
+        "jobs": len(records),
+        "wall_seconds": sum(r["wall_seconds"] for r in records),
+        "longest_seconds": max(r["wall_seconds"] for r in records),
+        "memory_mib": max(r["peak_memory_mib"] for r in records),
+        "devices": ", ".join(sorted({r["machine"]["device"] for r in records})),
+    }
+
+
+def _read(path: Path) -> dict:
+    if not path.is_file():
+        raise UserError(f"{path}: missing; the job that writes it has not finished. Run the study again")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def hours(seconds: float) -> str:
+    """Seconds as `42 s`, `12 min` or `3 h 5 min`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"

@@ -1,0 +1,131 @@
+"""Resampling and modulated convolution, in ordinary differentiable operations (any order of derivative).
+
+Activations are kept in the channels-last memory format, in which CPU and GPU convolutions are fastest; no function
+here depends on it. All tensors are floating point, images and activations [N, C, H, W].
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LRELU_SLOPE = 0.2
+LRELU_GAIN = math.sqrt(2)  # keeps the second moment of a unit-variance input
+
+
+def fir_kernel() -> Tensor:
+    """The [1, 3, 3, 1] binomial low-pass filter as a [4, 4] kernel with sum 1 (StyleGAN2, appendix B)."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    kernel = torch.outer(taps, taps)
+    return kernel / kernel.sum()
+
+
+class _Convolve(torch.autograd.Function):
+    """conv2d, or conv_transpose2d where `transposed`, with derivatives of any order made of the same few operations.
+
+    PyTorch's own second derivative of a convolution takes several times as long, for depthwise ones a loop over the
+    groups. The stride must divide so that the transposed convolution gives the input's size back.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, stride, padding, transposed, groups):
+        ctx.save_for_backward(x, weight)
+        ctx.mode = (stride, padding, transposed, groups)
+        function = F.conv_transpose2d if transposed else F.conv2d
+        return function(x, weight, stride=stride, padding=padding, groups=groups)
+
+    @staticmethod
+    def backward(ctx, g):
+        x, weight = ctx.saved_tensors
+        stride, padding, transposed, groups = ctx.mode
+        for_x = for_weight = None
+        if ctx.needs_input_grad[0]:
+            for_x = _Convolve.apply(g, weight, stride, padding, not transposed, groups)
+        if ctx.needs_input_grad[1]:
+            for_weight = _WeightGradient.apply(g, x, weight.shape, *ctx.mode)
+        return for_x, for_weight, None, None, None, None
+
+
+class _WeightGradient(torch.autograd.Function):
+    """Gradient of a convolution by its weight, given the output's gradient g and the input x: bilinear in both."""
+
+    @staticmethod
+    def forward(ctx, g, x, shape, stride, padding, transposed, groups):
+        ctx.save_for_backward(g, x)
+        ctx.mode = (stride, padding, transposed, groups)
+        pair = ([stride] * 2, [padding] * 2, [1, 1], transposed, [0, 0], groups, (False, True, False))
+        return torch.ops.aten.convolution_backward(g, x, g.new_empty(1).expand(shape), None, *pair)[1]
+
+    @staticmethod
+    def backward(ctx, gg):
+        g, x = ctx.saved_tensors
+        stride, padding, transposed, groups = ctx.mode
+        for_g = for_x = None
+        if ctx.needs_input_grad[0]:
+            for_g = _Convolve.apply(x, gg, stride, padding, transposed, groups)
+        if ctx.needs_input_grad[1]:
+            for_x = _Convolve.apply(g, gg, stride, padding, not transposed, groups)
+        return for_g, for_x, None, None, None, None, None
+
+
+def convolve(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0, transposed=False, groups: int = 1) -> Tensor:
+    """x [N, I, H, W] with weight [O, I / groups, K, K], transposed: [I, O / groups, K, K]."""
+    return _Convolve.apply(x, weight, stride, padding, transposed, groups)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """1x1 convolution of x [N, I, H, W] with weight [O, I, 1, 1]; with a bias [O], bias and leaky ReLU.
+
+    A matrix product, whose result is channels-last. (A convolution takes an image of one channel for channels-first,
+    and gives its output that layout.)
+    """
+    y = F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias)
+    if bias is not None:
+        y = leaky_relu(y)
+    return y.permute(0, 3, 1, 2)
+
+
+def blur(x: Tensor, kernel: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
+    """Filters every channel of x with `kernel` after zero padding on each side, keeping each `stride`-th sample.
+
+    The kernel is symmetric, so that convolution and correlation are the same.
+    """
+    weight = (kernel * gain).expand(x.shape[1], 1, *kernel.shape)
+    return convolve(x, weight, stride, padding, groups=x.shape[1])
+
+
+def upsample(x: Tensor, kernel: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C, 2H, 2W]: zeros between the samples, then the filter with gain 4."""
+    weight = (kernel * 4).expand(x.shape[1], 1, *kernel.shape)
+    return convolve(x, weight, stride=2, padding=1, transposed=True, groups=x.shape[1])
+
+
+def downsample(x: Tensor, kernel: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C, H/2, W/2]: the filter, then every second sample."""
+    return blur(x, kernel, padding=1, stride=2)
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """Leaky ReLU in place, without its gain: gain * lrelu(x) = lrelu(gain * x), so callers fold it into what made x."""
+    return F.leaky_relu_(x, LRELU_SLOPE)
+
+
+def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """Scale [N, O] that brings each output channel back to unit variance (StyleGAN2, eq. 3).
+
+    weight: [O, I, K, K]; styles: [N, I]. 1 / sqrt(sum over i, k of (s_i w_oik)^2 + 1e-8), as one matrix product.
+    """
+    return torch.rsqrt(styles.square() @ weight.square().sum((2, 3)).T + 1e-8)
+
+
+def modulated_convolution(x: Tensor, weight: Tensor, styles: Tensor, kernel: Tensor | None = None) -> Tensor:
+    """3x3 convolution of x [N, I, H, W] with weights [O, I, 3, 3] scaled per sample by styles [N, I]; no demodulation.
+
+    Scaling the weights of input channel i is scaling channel i of the input, so one ordinary convolution serves all
+    samples. With `kernel` the output is twice the size: transposed convolution with stride 2, then the low-pass filter.
+    """
+    x = x * styles[:, :, None, None]
+    if kernel is None:
+        return convolve(x, weight, padding=1)
+    return blur(convolve(x, weight.transpose(0, 1), stride=2, transposed=True), kernel, padding=1, gain=4.0)

@@ -1,0 +1,156 @@
+"""Stage train_gan: trains StyleGAN2-ADA on the training images of one subset."""
+
+import hashlib
+import logging
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ganaug.errors import UserError
+from ganaug.files import write_array, write_csv
+from ganaug.progress import Progress
+from ganaug.seeding import derive_seed, pick_device, set_determinism
+from ganaug.stylegan2.checkpoint import Checkpoints, checkpoint_key
+from ganaug.stylegan2.data import LabelledImages, read_images, to_uint8
+from ganaug.stylegan2.generator import save_generator
+from ganaug.stylegan2.settings import TrainingSettings
+from ganaug.stylegan2.trainer import Trainer, keep_freed_memory
+
+log = logging.getLogger("ganaug")
+CHECK_STEPS = 16  # steps between looks at whether the losses are still finite
+
+
+def add_arguments(parser):
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--images", type=Path, required=True, help="training images, .npy uint8 [N, H, H]")
+    inputs.add_argument("--table", type=Path, required=True, help="their table, with columns class and label")
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--generator", type=Path, required=True, help="moving average of the generator, .safetensors")
+    outputs.add_argument("--training-log", type=Path, required=True, help="losses and ADA's state, .csv")
+    outputs.add_argument("--snapshots", type=Path, required=True, help="images along the way, .npy uint8 [T, n, H, H]")
+    outputs.add_argument("--snapshot-table", type=Path, required=True, help="one row per snapshot image, .csv")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="folder for checkpoints; none of the outputs")
+
+
+def run(args):
+    set_determinism(args.threads)
+    keep_freed_memory()
+    settings, device = TrainingSettings(**args.settings), pick_device(args.device)
+    data = read_images(args.images, args.table)
+    identity = {
+        "settings": settings.trajectory(),
+        "seed": args.seed,
+        "threads": args.threads,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "images": hashlib.sha256(np.ascontiguousarray(data.images)).hexdigest(),
+        "shape": data.images.shape,
+        "labels": hashlib.sha256(data.labels).hexdigest(),
+        "classes": len(data.class_names),
+    }
+    checkpoints = Checkpoints(args.checkpoints / checkpoint_key(identity))
+    trainer, rows, snapshots = train(data, settings, args.seed, device, checkpoints)
+
+    labels = snapshot_latents(trainer)[1].tolist()
+    table = [
+        {"index": i, "kimg": s["kimg"], "image": j, "label": label}
+        for i, s in enumerate(snapshots)
+        for j, label in enumerate(labels)
+    ]
+    save_generator(args.generator, trainer.average, data.class_names)
+    write_csv(args.training_log, pd.DataFrame(rows))
+    write_array(args.snapshots, torch.stack([s["images"] for s in snapshots]).numpy())
+    write_csv(args.snapshot_table, pd.DataFrame(table))
+
+
+def train(
+    data: LabelledImages, settings: TrainingSettings, seed: int, device: torch.device, checkpoints: Checkpoints
+) -> tuple[Trainer, list[dict], list[dict]]:
+    """Trains to `settings.kimg`, from the newest checkpoint where there is one.
+
+    Returns the trainer, the log's rows and the snapshots ({kimg, images: uint8 [n, H, H]}). Log rows and snapshots fall
+    on multiples of their intervals, and on the end; what falls on the end alone is not carried on by a longer training.
+    """
+    trainer, rows, snapshots = Trainer(data, settings, seed, device), [], []
+    target = -(-round(settings.kimg * 1000) // settings.batch) * settings.batch
+    latents = snapshot_latents(trainer)
+
+    def take_snapshot() -> dict:
+        return {"kimg": trainer.kimg, "images": torch.from_numpy(to_uint8(trainer.snapshot(*latents)))}
+
+    def save() -> None:
+        trainer.statistics()  # refuses to keep a state that has gone wrong
+        checkpoints.save(trainer.images_seen, {"trainer": trainer.state(), "rows": rows, "snapshots": snapshots})
+
+    if (found := checkpoints.load_newest(target)) is not None:
+        trainer.load_state(found["trainer"])
+        rows, snapshots = found["rows"], found["snapshots"]
+        log.info("resuming at %g kimg", trainer.kimg)
+    else:
+        snapshots.append(take_snapshot())
+
+    a = trainer.generator.architecture
+    log.info("training on %d images, %dx%d, %d classes", len(data.labels), a.resolution, a.resolution, a.class_count)
+    saved = time.monotonic()
+    with StopSignal() as stop, Progress(target, "GAN training", "images", initial=trainer.images_seen) as progress:
+        while trainer.images_seen < target:
+            trainer.step()
+            shown = {"kimg": trainer.kimg, "ada_p": trainer.augment.p}
+            if _passed(trainer, settings.log_kimg):
+                rows.append(log_row(trainer))
+                trainer.clear_statistics()
+            elif trainer.images_seen // settings.batch % CHECK_STEPS == 0:
+                trainer.statistics()
+            if _passed(trainer, settings.snapshot_kimg):
+                snapshots.append(take_snapshot())
+            progress.update(settings.batch, **shown)
+            if stop.asked:
+                save()
+                raise UserError(
+                    f"GAN training stopped by a signal at {trainer.kimg:g} kimg; its state is in {checkpoints.folder}, "
+                    "the same command goes on from there"
+                )
+            if time.monotonic() - saved >= settings.checkpoint_seconds:
+                save()
+                saved = time.monotonic()
+    save()
+    if not rows or rows[-1]["kimg"] != trainer.kimg:
+        rows = [*rows, log_row(trainer)]
+    if snapshots[-1]["kimg"] != trainer.kimg:
+        snapshots = [*snapshots, take_snapshot()]
+    return trainer, rows, snapshots
+
+
+def log_row(trainer: Trainer) -> dict:
+    return {"kimg": trainer.kimg, **trainer.statistics(), "ada_p": trainer.augment.p}
+
+
+def snapshot_latents(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
+    """The latents [n, latent] that all snapshots show, and labels [n], as equal in number as n allows."""
+    n, classes = trainer.settings.snapshot_images, len(trainer.data.class_names)
+    generator = torch.Generator().manual_seed(derive_seed(trainer.seed, "snapshots"))
+    return torch.randn(n, trainer.settings.latent, generator=generator), torch.arange(n) * classes // n
+
+
+def _passed(trainer: Trainer, interval_kimg: float) -> bool:
+    """Whether the last step reached or went past a multiple of the interval."""
+    interval, batch = interval_kimg * 1000, trainer.settings.batch
+    return trainer.images_seen // interval > (trainer.images_seen - batch) // interval
+
+
+class StopSignal:
+    """Context in which SIGTERM (a scheduler's notice, say) only sets `asked`."""
+
+    def __enter__(self):
+        self.asked = False
+        self.before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def _note(self, *_):
+        self.asked = True
+
+    def __exit__(self, *_):
+        signal.signal(signal.SIGTERM, self.before)

@@ -1,0 +1,115 @@
+"""The configuration: strict, helpful, complete."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ganaug.classify.augmentations import AUGMENTATIONS
+from ganaug.config import load_schema, resolve
+from ganaug.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+SYNTHETIC = {name: augmentation.synthetic for name, augmentation in AUGMENTATIONS.items()}
+MINIMAL = {"study": "s", "sizes": [100]}
+
+
+def mistakes(**changes) -> str:
+    with pytest.raises(UserError) as caught:
+        resolve(copy.deepcopy(MINIMAL) | changes, SCHEMA, SYNTHETIC)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_studies_are_valid(path):
+    study = resolve(yaml.safe_load(path.read_text()), SCHEMA, SYNTHETIC)
+    assert study["gan"]["style_mixing"] == 0.9  # a default is filled in
+
+
+def test_defaults_are_valid_and_leave_the_users_values():
+    study = resolve(copy.deepcopy(MINIMAL) | {"gan": {"kimg": 300}}, SCHEMA, SYNTHETIC)
+    assert study["gan"]["kimg"] == 300
+    assert study["gan"]["batch"] == 32
+    assert study["data"]["phantom"]["images_per_class"] == 400
+
+
+def test_the_defaults_of_one_study_are_not_another_ones():
+    first = resolve(copy.deepcopy(MINIMAL), SCHEMA, SYNTHETIC)
+    first["gan"]["kimg"] = -1
+    assert resolve(copy.deepcopy(MINIMAL), SCHEMA, SYNTHETIC)["gan"]["kimg"] == 5000
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"gan": {"kmig": 3}}, 'gan.kmig: unknown setting; did you mean "kimg"?'),
+        ({"replicate": 3}, 'replicate: unknown setting; did you mean "replicates"?'),
+        ({"gan": {"kimg": "long"}}, "gan.kimg: 'long' can't be used; write a number above 0"),
+        ({"gan": {"kimg": 0}}, "gan.kimg: 0 can't be used; write a number above 0"),
+        ({"gan": {"learning_rate": "1e-3"}}, "YAML reads 1e-3 as text: write 0.001"),
+        ({"gan": 3}, "gan: 3 can't be used; write a block of settings"),
+        ({"sizes": []}, "sizes: [] can't be used; write a list with at least 1 entries"),
+        ({"sizes": ["al"]}, "sizes.0: 'al' can't be used; write a whole number at least 3 or all"),
+        ({"sizes": [50, 50]}, "without repeats"),
+        ({"device": "gpu"}, "device: 'gpu' can't be used; write one of auto, cpu, cuda"),
+        ({"study": "../x"}, "study: '../x' can't be used"),
+        ({"augmentations": ["none", "gann"]}, "augmentations: 'gann' is unknown; known: none, classical, gan"),
+        ({"data": {"source": "folder"}}, "data_root: missing; source 'folder' needs the folder"),
+        ({"data_root": "/images"}, "set data.source to radiography or folder"),
+        ({"sizes": [10]}, "fidelity.kid_subset_size: 50 is above the 8 images per class of size 10; write at most 8"),
+        ({"sizes": [3], "splits": {"validation_share": 0.5}}, "sizes: 3 leaves fewer than 2 training images"),
+        ({"gan": {"kimg": 2}}, "gan.snapshot_kimg: 200 is above gan.kimg 2"),
+    ],
+)
+def test_a_mistake_is_named_with_its_path_and_what_to_write(changes, expected):
+    assert expected in mistakes(**changes)
+
+
+def test_all_mistakes_are_told_at_once():
+    told = mistakes(gan={"kmig": 3}, device="gpu", replicates=0)
+    assert all(word in told for word in ("gan.kmig", "device", "replicates"))
+
+
+def test_a_missing_setting_without_default_is_named():
+    with pytest.raises(UserError, match=r"sizes: missing"):
+        resolve({"study": "s"}, SCHEMA, SYNTHETIC)
+
+
+def test_a_study_without_gan_needs_no_gan_settings_to_fit():
+    study = resolve(copy.deepcopy(MINIMAL) | {"sizes": [10], "augmentations": ["none"]}, SCHEMA, SYNTHETIC)
+    assert study["augmentations"] == ["none"]
+
+
+def run(script):
+    return subprocess.run([sys.executable, script], cwd=ROOT, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "made"), [("config/make_readme.py", "config/README.md"), ("envs/make_conda.py", "envs/ganaug.yaml")]
+)
+def test_made_files_are_up_to_date(script, made):
+    before = (ROOT / made).read_text()
+    run(script)
+    after = (ROOT / made).read_text()
+    (ROOT / made).write_text(before)
+    assert after == before, f"run `python {script}` and commit {made}"
+
+
+def test_requirements_are_pinned_with_hashes_and_name_no_index():
+    text = (ROOT / "envs/requirements.txt").read_text()
+    assert "://" not in text and "--index" not in text and "--extra-index" not in text
+    requirements = [line for line in text.splitlines() if line[:1].isalnum()]
+    assert len(requirements) > 50
+    assert all("==" in line for line in requirements)
+    assert text.count("--hash=sha256:") >= len(requirements)
+
+
+def test_conda_environment_has_the_same_pins():
+    requirements = (ROOT / "envs/requirements.txt").read_text().splitlines()
+    pins = [line.split()[0].rstrip("\\").split(";")[0] for line in requirements if line[:1].isalnum()]
+    conda = yaml.safe_load((ROOT / "envs/ganaug.yaml").read_text())
+    assert conda["dependencies"][-1]["pip"] == pins

@@ -1,0 +1,166 @@
+"""The report of a made-up results tree: whole, self-contained, escaped, and with the tables' numbers."""
+
+import html
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from results_tree import GRID, make_figure, make_tables, make_tree
+
+from ganaug.analysis.figures import FIGURES
+from ganaug.cli import main
+from ganaug.config import load_schema, with_defaults
+
+SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
+SMALL = {**GRID, "sizes": [25, "all"], "replicates": 2}
+ODD = ["Viral Pneumonia", "<script>alert(1)</script>", 'A&B "quoted"']
+OF_GAN = ("real_and_generated", "gan_progress", "gan_training", "fidelity")
+
+
+class Page(HTMLParser):
+    """What a page holds: ids, links, sources of anything loaded, tags, text."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.loaded, self.tags, self.open, self.text = [], [], [], [], [], ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if "id" in attrs:
+            self.ids.append(attrs["id"])
+        if tag == "a":
+            self.links.append(attrs["href"])
+        elif "src" in attrs or "href" in attrs:
+            self.loaded.append(attrs.get("src") or attrs["href"])
+        if tag == "img":
+            assert attrs["alt"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def build(root, grid, classes=None, generated=True, source="phantom", **more):
+    """A tree with tables and figures, and its report; returns the page and the config."""
+    make_tree(root, grid, **({"classes": classes} if classes else {}), generated=generated)
+    assert make_tables(root, grid, generated) == 0
+    for name in FIGURES:
+        if generated or name not in OF_GAN:
+            assert make_figure(root, name, root / "figures", grid) == 0
+    return report(root, grid, generated, source, **more)
+
+
+def report(root, grid, generated=True, source="phantom", **more):
+    config = with_defaults({"study": "s", "data": {"source": source}, **grid, **more}, load_schema(SCHEMA))
+    synthetic = [a for a in grid["augmentations"] if "gan" in a] if generated else []
+    settings = json.dumps({"title": "Title & more", "synthetic": synthetic, "config": config})
+    assert main(["make_report", "--results", str(root), "--report", str(root / "r.html"), "--settings", settings]) == 0
+    return Page((root / "r.html").read_text(encoding="utf-8")), config
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    return root, *build(root, SMALL, gan={"kimg": 40})
+
+
+def test_the_page_is_whole_and_loads_nothing(built):
+    _, page, _ = built
+    assert len(page.ids) == len(set(page.ids))
+    assert page.loaded and all(source.startswith("data:image/") for source in page.loaded)
+    assert len(page.loaded) == len(FIGURES)
+    assert all(link.removeprefix("#") in page.ids for link in page.links)
+    assert "{{" not in page.text and "{%" not in page.text and "nan" not in page.text.split()
+
+
+def test_the_numbers_are_those_of_the_tables(built):
+    root, page, _ = built
+    for row in pd.read_csv(root / "tables/summary.csv").itertuples():
+        if row.metric in ("balanced_accuracy", "accuracy", "macro_f1", "macro_auroc", "mcc"):
+            assert f"{row.mean:.3f}[{row.ci_low:.3f}, {row.ci_high:.3f}]".replace("-", "−") in page.text
+    for row in pd.read_csv(root / "tables/differences.csv").itertuples():
+        if row.metric == "mcc":
+            assert f"{row.mean:+.3f}[{row.ci_low:.3f}, {row.ci_high:.3f}]".replace("-", "−") in page.text
+    gan = pd.read_csv(root / "tables/differences.csv").query("metric == 'balanced_accuracy'")
+    gan = gan[(gan["augmentation"] + "/" + gan["reference"]).isin(["gan/none", "gan+classical/classical"])]
+    text = " ".join(page.text.split())
+    assert f"judged alone in {len(gan)} comparisons" in text
+    assert f"above zero in {(gan['ci_low'] > 0).sum()}, below zero in {(gan['ci_high'] < 0).sum()}" in text
+
+
+def test_bold_marks_just_the_intervals_that_exclude_zero(built):
+    root, _, _ = built
+    text = (root / "r.html").read_text(encoding="utf-8")
+    shown = pd.read_csv(root / "tables/differences.csv")
+    shown = shown[shown["metric"].isin(["balanced_accuracy", "accuracy", "macro_f1", "macro_auroc", "mcc"])]
+    clear = shown[(shown["ci_low"] > 0) | (shown["ci_high"] < 0)]
+    pairs = clear["augmentation"] + "/" + clear["reference"]
+    again = (clear["metric"].eq("balanced_accuracy") & pairs.isin(["gan/none", "gan+classical/classical"])).sum()
+    assert text.count('class="bold"') == len(clear) + again  # the first table shows these once more
+
+
+def test_the_settings_on_the_page_are_a_config_file(built):
+    root, _, config = built
+    text = (root / "r.html").read_text(encoding="utf-8").split("<pre>")[1].split("</pre>")[0]
+    assert yaml.safe_load(html.unescape(text)) == config
+
+
+def test_what_it_must_not_be_taken_for(built):
+    root, page, _ = built
+    assert "Synthetic phantoms." in page.text and "A demonstration of the GAN" in page.text
+    assert "not FID or KID" in page.text and "different hospitals" not in page.text
+    page, _ = report(
+        root, SMALL, source="radiography", gan={"kimg": 5000}, fidelity={"extractor": "inception-v3-compat"}
+    )
+    assert "hantom" not in page.text.split("All settings of the study")[0] and "A demonstration" not in page.text
+    assert "not FID or KID" not in page.text and "different hospitals" in page.text
+
+
+def test_problems_of_the_data_are_counted(built):
+    _, page, _ = built
+    text = " ".join(page.text.split())
+    assert "near-copyCOVID2kept together" in text
+    assert "truncatedCOVID1left out" in text and "16-bitLung_Opacity1scaled by its own range" in text
+
+
+def test_provenance_is_told(built):
+    _, page, _ = built
+    for text in ("0123456789abcdef0123456789abcdef01234567", "torch 2.11.0", "Python 3.11.2", "900 MiB"):
+        assert text in page.text
+
+
+def test_odd_class_names_are_escaped_and_a_study_without_gan_or_replicates_is_told_as_such(tmp_path):
+    grid = {**SMALL, "sizes": [25], "replicates": 1, "augmentations": ["none", "classical"]}
+    page, _ = build(tmp_path, grid, classes=ODD, generated=False, source="folder")
+    (tmp_path / "data/problems.csv").write_text("file,class,problem,action\n")
+    assert "No file had a problem." in report(tmp_path, grid, generated=False, source="folder")[0].text
+    assert "script" not in page.tags
+    assert all(name in page.text for name in ODD) and "Title & more" in page.text
+    assert "synthetic" not in page.ids and "GAN images" not in page.text
+    assert "One replicate: no interval" in page.text and "[" not in page.text.split("All settings of the study")[0]
+
+
+def test_a_missing_part_is_named(built, capsys):
+    root, _, config = built
+    settings = json.dumps({"title": "t", "synthetic": ["gan"], "config": config})
+    path = root / "cells/none/size-25/replicate-1/tf_efficientnet_lite0/provenance.json"
+    kept = path.read_text()
+    path.unlink()
+    try:
+        status = main(["make_report", "--results", str(root), "--report", str(root / "x.html"), "--settings", settings])
+    finally:
+        path.write_text(kept)
+    assert status == 1 and str(path) in capsys.readouterr().err
+    assert not (root / "x.html").exists()

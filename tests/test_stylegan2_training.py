@@ -1,0 +1,340 @@
+"""Training and sampling as stages: optimiser corrections, moving average, exact resume, schedules, errors."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ganaug.cli import main
+from ganaug.errors import UserError
+from ganaug.files import read_csv
+from ganaug.stylegan2.checkpoint import Checkpoints, checkpoint_key
+from ganaug.stylegan2.data import LabelledImages, Stream, to_float, to_uint8
+from ganaug.stylegan2.generator import load_generator
+from ganaug.stylegan2.sampling import sample
+from ganaug.stylegan2.settings import TrainingSettings
+from ganaug.stylegan2.trainer import Trainer, lazy_adam
+from ganaug.stylegan2.training import train
+
+SRC = Path(__file__).parents[1] / "src"
+SETTINGS = {
+    **{"kimg": 0.2, "batch": 8, "channel_base": 64, "channel_max": 8, "latent": 8, "mapping_layers": 2},
+    **{"learning_rate": 0.0025, "r1_gamma": "auto", "ema_kimg": "auto", "ema_rampup": 0.05, "style_mixing": 0.9},
+    **{"path_length_weight": 2.0, "ada_target": 0.6, "ada_kimg": 1.0, "mirror": True, "log_kimg": 0.05},
+    **{"snapshot_kimg": 0.06, "snapshot_images": 5, "checkpoint_seconds": 0.0},
+}
+OUTPUTS = ("generator.safetensors", "training.csv", "snapshots.npy", "snapshots.csv")
+
+
+def images_in_hand(n=30, size=8, classes=3, channels=None):
+    shape = (n, size, size) if channels is None else (n, size, size, channels)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return LabelledImages(images, np.arange(n) % classes, [f"class {k}" for k in range(classes)])
+
+
+def trainer(**changes):
+    data = changes.pop("data", images_in_hand())
+    return Trainer(data, TrainingSettings(**{**SETTINGS, **changes}), seed=1, device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Folder with train.npy and train.csv."""
+    folder, data = tmp_path_factory.mktemp("inputs"), images_in_hand()
+    np.save(folder / "train.npy", data.images)
+    names = [data.class_names[k] for k in data.labels]
+    pd.DataFrame({"image": range(30), "class": names, "label": data.labels}).to_csv(folder / "train.csv", index=False)
+    return folder
+
+
+def train_command(inputs, out, checkpoints, seed=1, **changes):
+    out.mkdir(exist_ok=True)
+    options = {"settings": json.dumps({**SETTINGS, **changes}), "seed": seed, "threads": 1, "device": "cpu"}
+    options |= {"log": out / "log.txt", "images": inputs / "train.npy", "table": inputs / "train.csv"}
+    options |= {"generator": out / OUTPUTS[0], "training-log": out / OUTPUTS[1], "checkpoints": checkpoints}
+    options |= {"snapshots": out / OUTPUTS[2], "snapshot-table": out / OUTPUTS[3]}
+    return ["train_gan", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+
+
+def start_process(command):
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    return subprocess.Popen([sys.executable, "-m", "ganaug", *command], env=environment, stderr=subprocess.DEVNULL)
+
+
+def wait_for_checkpoint(folder, process, steps):
+    """Until the process has written the checkpoint of so many steps, with more to come."""
+    deadline = time.monotonic() + 120
+    while not any(int(p.stem) >= 8 * steps for p in folder.glob("*/[0-9]*.pt")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(inputs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed")
+    assert main(train_command(inputs, out, out / "checkpoints")) == 0
+    return out
+
+
+def test_outputs_of_training(undisturbed):
+    log = read_csv(undisturbed / "training.csv")
+    assert list(log["kimg"]) == [0.056, 0.104, 0.152, 0.2]  # first steps past multiples of 0.05
+    assert log[["loss_g", "loss_d", "path_length", "r_t", "real_score", "fake_score", "ada_p"]].notna().all(None)
+    assert log["r1"].notna().any() and log["ada_p"].between(0, 1).all()
+    snapshots, table = np.load(undisturbed / "snapshots.npy"), read_csv(undisturbed / "snapshots.csv")
+    assert snapshots.shape == (5, 5, 8, 8) and snapshots.dtype == np.uint8
+    assert list(table["kimg"].unique()) == [0, 0.064, 0.12, 0.184, 0.2]
+    assert list(table["label"][:5]) == [0, 0, 1, 1, 2] and list(table.columns) == ["index", "kimg", "image", "label"]
+
+
+@pytest.mark.slow
+def test_a_training_killed_twice_ends_with_the_same_bytes(inputs, undisturbed, tmp_path):
+    command = train_command(inputs, tmp_path / "out", tmp_path / "checkpoints")
+    for steps in (3, 9):
+        process = start_process(command)
+        wait_for_checkpoint(tmp_path / "checkpoints", process, steps)
+        time.sleep(random.uniform(0, 0.05))  # any moment: within a step, or while a checkpoint is written
+        process.kill()
+        process.wait()
+        assert not (tmp_path / "out" / OUTPUTS[0]).exists()
+    assert main(command) == 0
+    assert "resuming at" in (tmp_path / "out" / "log.txt").read_text()
+    assert contents(tmp_path / "out") == contents(undisturbed)
+
+
+def test_sigterm_writes_a_checkpoint_and_fails_with_a_message(inputs, tmp_path):
+    command = train_command(inputs, tmp_path / "out", tmp_path / "checkpoints", kimg=50.0, checkpoint_seconds=1e9)
+    process = start_process(command)
+    deadline = time.monotonic() + 120
+    log = tmp_path / "out" / "log.txt"
+    while process.poll() is None and time.monotonic() < deadline:  # once the training has begun, its log says so
+        if log.exists() and "training on" in log.read_text():
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 1
+    assert "the same command goes on from there" in log.read_text()
+    (checkpoint,) = (tmp_path / "checkpoints").glob("*/*.pt")
+    assert torch.load(checkpoint, weights_only=True)["trainer"]["images_seen"] > 0
+
+
+def test_a_longer_training_goes_on_as_if_it_had_been_long_from_the_start(inputs, undisturbed, tmp_path):
+    assert main(train_command(inputs, tmp_path / "a", tmp_path / "checkpoints", kimg=0.1)) == 0
+    assert main(train_command(inputs, tmp_path / "a", tmp_path / "checkpoints")) == 0
+    assert "resuming at 0.104 kimg" in (tmp_path / "a" / "log.txt").read_text()
+    assert contents(tmp_path / "a") == contents(undisturbed)
+
+
+def test_another_seed_or_setting_does_not_resume(inputs, undisturbed, tmp_path):
+    checkpoints = undisturbed / "checkpoints"
+    for changes in ({"seed": 2}, {"learning_rate": 0.003}):
+        assert main(train_command(inputs, tmp_path / "out", checkpoints, **changes)) == 0
+        assert "resuming" not in (tmp_path / "out" / "log.txt").read_text()
+        assert contents(tmp_path / "out")["training.csv"] != contents(undisturbed)["training.csv"]
+
+
+def test_a_broken_newest_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
+    checkpoints = Checkpoints(tmp_path)
+    for images in (8, 16, 24):
+        checkpoints.save(images, {"images": images, "tensor": torch.ones(2)})
+    assert sorted(p.name for p in tmp_path.glob("*.pt")) == ["000000000016.pt", "000000000024.pt"]
+    newest = tmp_path / "000000000024.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert checkpoints.load_newest(100)["images"] == 16
+    assert "broken" in caplog.text
+    (tmp_path / "000000000016.pt.sha256").unlink()
+    assert checkpoints.load_newest(100) is None
+
+
+def test_a_checkpoint_beyond_the_end_is_not_used_but_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for images in (8, 16, 24):
+        checkpoints.save(images, {"images": images})
+    assert checkpoints.load_newest(20)["images"] == 16
+    checkpoints.save(18, {"images": 18})
+    assert checkpoints.load_newest(100)["images"] == 24
+
+
+def test_the_checkpoint_key_follows_the_identity():
+    assert checkpoint_key({"a": 1, "b": 2}) == checkpoint_key({"b": 2, "a": 1}) != checkpoint_key({"a": 1, "b": 3})
+    settings = TrainingSettings(**SETTINGS)
+    assert "kimg" not in settings.trajectory() and "learning_rate" in settings.trajectory()
+
+
+def test_lazy_regularisation_corrects_learning_rate_and_betas():
+    weights = [torch.nn.Parameter(torch.ones(1))]
+    group = lazy_adam(weights, 0.002, 16).param_groups[0]
+    assert group["lr"] == pytest.approx(0.002 * 16 / 17)
+    assert group["betas"] == pytest.approx((0, 0.99 ** (16 / 17)))
+    group = lazy_adam(weights, 0.002, None).param_groups[0]
+    assert group["lr"] == 0.002 and group["betas"] == (0, 0.99)
+
+
+def test_regularisation_comes_at_its_intervals():
+    t, calls = trainer(), {"regularise_path_length": [], "regularise_r1": []}
+    for name, steps in calls.items():
+        method = getattr(t, name)
+        setattr(t, name, lambda *a, m=method, s=steps: (s.append(t.images_seen // 8), m(*a)))
+    for _ in range(33):
+        t.step()
+    assert calls["regularise_path_length"] == list(range(0, 33, 4)) and calls["regularise_r1"] == [0, 16, 32]
+
+
+def test_moving_average_follows_with_half_life_and_ramp_up():
+    settings = TrainingSettings(**SETTINGS)
+    assert settings.half_life(1000) == 50 and settings.half_life(10**6) == 2500
+    assert TrainingSettings(**{**SETTINGS, "ema_rampup": None}).half_life(1000) == 2500
+    t = trainer(ema_kimg=0.016, ema_rampup=None)  # two batches of 8
+    before = t.average.synthesis.b4.const.clone()
+    t.step()
+    now = t.generator.synthesis.b4.const.detach()
+    keep = 0.5**0.5
+    torch.testing.assert_close(t.average.synthesis.b4.const, before * keep + now * (1 - keep))
+    assert torch.equal(t.average.mapping.w_avg, t.generator.mapping.w_avg) and t.generator.mapping.w_avg.any()
+
+
+def test_r1_gamma_auto_is_the_published_heuristic():
+    assert TrainingSettings(**{**SETTINGS, "batch": 32}).gamma(256) == pytest.approx(0.4096)
+
+
+def test_every_phase_trains_its_network_only():
+    t = trainer()
+    real, labels = t.stream.batch(0, 8)
+    c = torch.nn.functional.one_hot(labels, 3).float()
+    for phase, arguments, trained, other in (
+        (t.train_generator, (), t.generator, t.discriminator),
+        (t.regularise_path_length, (), t.generator, t.discriminator),
+        (t.train_discriminator, (real, c), t.discriminator, t.generator),
+        (t.regularise_r1, (real, c), t.discriminator, t.generator),
+    ):
+        before = [[p.detach().clone() for p in network.parameters()] for network in (trained, other)]
+        phase(*arguments)
+        assert any(not torch.equal(a, b) for a, b in zip(before[0], trained.parameters(), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(before[1], other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("score", "rises"), [(1.0, True), (-1.0, False)])
+def test_ada_moves_p_by_the_sign_of_the_real_logits(score, rises):
+    t = trainer()
+    t.augment.p = 0.5
+    t.signs += torch.tensor([score * 32, 32.0])
+    t._adapt()
+    assert t.augment.p == pytest.approx(0.5 + (0.032 if rises else -0.032)) and not t.signs.any()
+
+
+def test_style_mixing_swaps_later_layers_in_its_share_of_images():
+    for probability in (0.0, 1.0):
+        t = trainer(style_mixing=probability)
+        ws, _ = t._latents(64)
+        changed = (ws != ws[:, :1]).any(2)
+        assert changed.any(1).all().item() == bool(probability)
+        assert (changed.int().diff(dim=1) >= 0).all()  # once mixed in, the second latent stays
+
+
+def test_fake_classes_follow_the_real_distribution():
+    labels = np.array([0] * 27 + [1] * 3)
+    data = LabelledImages(images_in_hand().images, labels, ["a", "b"])
+    _, c = trainer(data=data)._latents(2000)
+    assert c[:, 1].mean().item() == pytest.approx(0.1, abs=0.03)
+
+
+def test_losses_that_are_not_finite_stop_the_training(tmp_path):
+    settings = TrainingSettings(**{**SETTINGS, "learning_rate": 1e30})
+    with pytest.raises(UserError, match=r"not finite at .* kimg; lower learning_rate"):
+        train(images_in_hand(), settings, 1, torch.device("cpu"), Checkpoints(tmp_path))
+
+
+def test_colour_and_unconditional_images_train_too(tmp_path):
+    settings = TrainingSettings(**{**SETTINGS, "kimg": 0.04})
+    data = images_in_hand(classes=1, channels=3)
+    t, rows, snapshots = train(data, settings, 1, torch.device("cpu"), Checkpoints(tmp_path))
+    assert t.generator.architecture.class_count == 0 and rows[-1]["kimg"] == 0.04
+    assert snapshots[-1]["images"].shape == (5, 8, 8, 3)
+
+
+def test_the_stream_shows_every_image_once_an_epoch_whatever_the_start():
+    data = images_in_hand()
+    stream, later = Stream(data, 1, mirror=False), Stream(data, 1, mirror=False)
+    images, labels = stream.batch(0, 60)
+    for epoch in (images[:30], images[30:]):
+        assert sorted(x.numpy().tobytes() for x in epoch) == sorted(x.numpy().tobytes() for x in to_float(data.images))
+    assert not torch.equal(images[:30], images[30:])
+    again, again_labels = later.batch(40, 8)
+    assert torch.equal(again, images[40:48]) and torch.equal(again_labels, labels[40:48])
+
+
+def test_mirroring_flips_some_images_left_to_right():
+    data = images_in_hand()
+    plain, _ = Stream(data, 1, mirror=False).batch(0, 30)
+    mirrored, _ = Stream(data, 1, mirror=True).batch(0, 30)
+    flipped = (mirrored == plain.flip(3)).all(3).all(2).all(1)
+    assert 5 < flipped.sum() < 25 and torch.equal(mirrored[~flipped], plain[~flipped])
+
+
+def test_bytes_to_floats_and_back():
+    x = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    f = to_float(x)
+    assert f.shape == (1, 1, 16, 16) and f.min() == -1 and f.max() == 1
+    assert np.array_equal(to_uint8(f), x)
+    assert np.array_equal(to_uint8(torch.tensor([-3.0, 3.0]).reshape(2, 1, 1, 1)).ravel(), [0, 255])
+    assert to_uint8(torch.zeros(2, 3, 4, 4)).shape == (2, 4, 4, 3)
+
+
+@pytest.mark.parametrize("change", [{"batch": 6}, {"kimg": 0.0}, {"ada_kimg": 0.0}])
+def test_impossible_settings_are_refused(change):
+    with pytest.raises(UserError, match=next(iter(change))):
+        TrainingSettings(**{**SETTINGS, **change})
+
+
+def sample_command(generator, table, out, **settings):
+    options = {"settings": json.dumps({"ratio": 1.5, "truncation_psi": 1.0, **settings}), "seed": 5, "device": "cpu"}
+    options |= {"generator": generator, "table": table, "images": out / "images.npy"}
+    options |= {"synthetic-table": out / "images.csv", "log": out / "log.txt"}
+    return ["sample_gan", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
+
+
+def test_sampling_gives_a_labelled_set_in_proportion_to_the_real_one(inputs, undisturbed, tmp_path):
+    table = tmp_path / "train.csv"
+    read_csv(inputs / "train.csv").iloc[:-2].to_csv(table, index=False)  # 10, 9 and 9 images
+    command = sample_command(undisturbed / OUTPUTS[0], table, tmp_path)
+    assert main(command) == 0
+    images, rows = np.load(tmp_path / "images.npy"), read_csv(tmp_path / "images.csv")
+    assert images.shape == (15 + 14 + 14, 8, 8) and images.dtype == np.uint8
+    assert list(rows["label"]) == [0] * 15 + [1] * 14 + [2] * 14 and list(rows["class"].unique()) == [
+        "class 0",
+        "class 1",
+        "class 2",
+    ]
+    assert rows["image"].is_unique and rows["image"][0] == "synthetic-000001"
+    assert len(np.unique(images.reshape(43, -1), axis=0)) == 43
+    before = (tmp_path / "images.npy").read_bytes()
+    assert main(command) == 0 and (tmp_path / "images.npy").read_bytes() == before
+
+
+def test_a_sample_depends_on_its_index_alone(undisturbed):
+    generator, _ = load_generator(undisturbed / OUTPUTS[0])
+    labels = np.array([0, 1, 2, 0, 1])
+    longer, shorter = sample(generator, labels, 1.0, 3), sample(generator, labels[:2], 1.0, 3)
+    assert np.abs(longer[:2].astype(int) - shorter).max() <= 1
+    assert not np.array_equal(sample(generator, labels, 1.0, 4), longer)
+    assert np.array_equal(sample(generator, labels[[0, 0]], 0.0, 3)[0].shape, (8, 8))
+
+
+def test_a_table_with_other_classes_is_refused(inputs, undisturbed, tmp_path):
+    table = tmp_path / "train.csv"
+    read_csv(inputs / "train.csv").replace({"class 1": "other"}).to_csv(table, index=False)
+    assert main(sample_command(undisturbed / OUTPUTS[0], table, tmp_path)) == 1
+    assert "was trained on" in (tmp_path / "log.txt").read_text() and not (tmp_path / "images.npy").exists()

@@ -1,0 +1,111 @@
+"""The workflow: it plans exactly the right jobs, and a miniature of the study runs on real radiographs."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from ganaug.files import read_csv
+
+ROOT = Path(__file__).parent.parent
+RADIOGRAPHS = ROOT.parent / "shared" / "data" / "COVID-19_Radiography_Dataset"
+CLASSES = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
+
+
+def snakemake(folder: Path, *arguments, fails=False):
+    """Run Snakemake on this checkout's workflow with `folder` as the working directory."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder, *arguments]
+    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=1500)
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def planned(output: str) -> dict[str, int]:
+    """Jobs per rule, from the table of a dry run; empty where there is nothing to do."""
+    table = re.search(r"^job +count\n-[- ]+\n(.*?)^total +(\d+)", output, flags=re.MULTILINE | re.DOTALL)
+    if table is None:
+        assert "Nothing to be done" in output, output
+        return {}
+    jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table[1], flags=re.MULTILINE)}
+    assert sum(jobs.values()) == int(table[2])
+    return jobs
+
+
+def expected(study: dict, figures: int, networks: int) -> dict[str, int]:
+    """The jobs of a whole study, counted from its grid."""
+    subsets = len(study["sizes"]) * study["replicates"]
+    once = ["make_manifest", "make_splits", "check_sizes", "make_test_set", "make_tables", "make_report", "all"]
+    jobs = dict.fromkeys(once, 1) | dict.fromkeys(["make_subset", "check_leaks"], subsets)
+    if study["data"]["source"] == "phantom":
+        jobs["make_phantoms"] = 1
+    if any("gan" in name for name in study["augmentations"]):
+        jobs |= dict.fromkeys(["train_gan", "sample_gan", "measure_fidelity"], subsets)
+    cells = subsets * len(study["augmentations"]) * len(study["backbones"])
+    return jobs | {"train_classifier": cells, "prepare_weights": networks, "make_figure": figures}
+
+
+@pytest.fixture
+def empty_radiographs(tmp_path):
+    """The database's layout, enough to plan with: the plan does not open the images."""
+    for name in CLASSES:
+        folder = tmp_path / "data" / name / "images"
+        folder.mkdir(parents=True)
+        (folder / f"{name}-1.png").write_bytes(b"")
+    return tmp_path / "data"
+
+
+# 7 figures with GANs; networks are the backbones and the fidelity extractor.
+@pytest.mark.parametrize(("name", "networks", "total"), [("config", 1, 53), ("paper", 4, 293), ("xray-small", 1, 107)])
+def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs):
+    study = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
+    arguments = ["-n", "--cores", "2", "--configfile", ROOT / "config" / f"{name}.yaml"]
+    if study["data"]["source"] != "phantom":
+        arguments += ["--config", f"data_root={empty_radiographs}"]
+    jobs = planned(snakemake(tmp_path, *arguments))
+    assert jobs == expected(study, figures=6, networks=networks)
+    assert sum(jobs.values()) == total
+
+
+def test_the_quickstart_is_the_default():
+    output = snakemake(ROOT, "-n", "--cores", "2", "--forceall")
+    assert "results/quickstart/report.html" in output
+
+
+def test_another_study_does_not_inherit_from_the_quickstart(tmp_path):
+    (tmp_path / "bare.yaml").write_text(yaml.safe_dump({"study": "bare", "sizes": [100], "augmentations": ["none"]}))
+    output = snakemake(tmp_path, "-n", "-p", "--cores", "1", "--configfile", "bare.yaml")
+    jobs = planned(output)
+    assert jobs["train_classifier"] == 5  # the schema's 5 replicates, not the quickstart's
+    assert "train_gan" not in jobs and "measure_fidelity" not in jobs
+    assert '"images_per_class": 400' in output
+
+
+def test_a_mistyped_setting_is_refused_before_any_job(tmp_path):
+    output = snakemake(tmp_path, "-n", "--cores", "1", "--config", "replicats=2", fails=True)
+    assert 'replicats: unknown setting; did you mean "replicates"?' in output
+    assert "Traceback" not in output
+
+
+def test_a_missing_data_root_is_named(tmp_path):
+    paper = ROOT / "config" / "paper.yaml"
+    output = snakemake(tmp_path, "-n", "--cores", "1", "--configfile", paper, fails=True)
+    assert "data/COVID-19_Radiography_Dataset" in output and "data_root" in output
+    assert "Traceback" not in output
+
+
+def test_the_slurm_profile_routes_gpu_rules(tmp_path, empty_radiographs):
+    output = snakemake(
+        *(tmp_path, "-n", "--workflow-profile", ROOT / "profiles" / "slurm"),
+        *("--configfile", ROOT / "config" / "paper.yaml", "--config", f"data_root={empty_radiographs}"),
+    )
+    resources = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", output, flags=re.MULTILINE))
+    for rule in ("train_gan", "sample_gan", "measure_fidelity", "train_classifier"):
+        assert "slurm_partition=gpu" in resources[rule] and "gpu=1" in resources[rule], rule
+    for rule in ("make_manifest", "make_subset", "make_tables"):
+        assert "slurm_partition=cpu" in resources[rule] and "gpu=1" not in resources[rule], rule

@@ -1,0 +1,90 @@
+# All cells → tables → figures → report.
+
+
+rule make_tables:
+    input:
+        src=sources("make_tables"),
+        predictions=cells("predictions.csv"),
+        splits=f"{RESULTS}/data/splits.csv",
+        problems=f"{RESULTS}/data/problems.csv",
+        subsets=subsets(f"subsets/{SUBSET}/train.csv") + subsets(f"subsets/{SUBSET}/validation.csv"),
+        fidelity=subsets(f"fidelity/{SUBSET}/fidelity.csv") if GENERATED else [],
+        curves=subsets(f"fidelity/{SUBSET}/curve.csv") if GENERATED else [],
+        training=subsets(f"gan/{SUBSET}/training.csv") if GENERATED else [],
+    output:
+        report(
+            f"{RESULTS}/tables/summary.csv",
+            caption="../report/summary.rst",
+            category="Results",
+            labels={"table": "summary"},
+        ),
+        *expand(f"{RESULTS}/tables/{{table}}.csv", table=[name for name in TABLES if name != "summary"]),
+        provenance=f"{RESULTS}/tables/provenance.json",
+    log:
+        f"{RESULTS}/logs/make_tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_tables.tsv"
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
+    params:
+        settings=grid_settings("statistics.confidence"),
+        results=RESULTS,
+        tables=" ".join(f"--{name.replace('_', '-')} {RESULTS}/tables/{name}.csv" for name in TABLES),
+    shell:
+        "python -m ganaug make_tables --settings {params.settings:q} --results {params.results} {params.tables}"
+        " --provenance {output.provenance} --log {log}"
+
+
+rule make_figure:
+    input:
+        src=sources("make_figure"),
+        data=figure_data,
+    output:
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            caption="../report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        svg=f"{RESULTS}/figures/{{figure}}.svg",
+    log:
+        f"{RESULTS}/logs/make_figure/{{figure}}.log",
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
+    params:
+        settings=grid_settings("statistics.confidence", "figures.dpi"),
+        results=RESULTS,
+    shell:
+        "python -m ganaug make_figure --figure {wildcards.figure} --settings {params.settings:q}"
+        " --results {params.results} --png {output.png} --svg {output.svg} --log {log}"
+
+
+rule make_report:
+    input:
+        src=sources("make_report"),
+        template=templates(),
+        tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES),
+        figures=expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=FIGURES, suffix=["png", "svg"]),
+        leaks=subsets(f"subsets/{SUBSET}/leaks.json"),
+        sizes=f"{RESULTS}/data/sizes.csv",
+    output:
+        report=report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
+    log:
+        f"{RESULTS}/logs/make_report.log",
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
+    params:
+        settings=report_settings,
+        results=RESULTS,
+    shell:
+        "python -m ganaug make_report --settings {params.settings:q} --results {params.results}"
+        " --report {output.report} --log {log}"

@@ -1,0 +1,79 @@
+# Pretrained weights, and one classifier per cell.
+
+
+localrules:
+    prepare_weights,
+
+
+rule prepare_weights:
+    input:
+        src=sources("prepare_weights"),
+    output:
+        weights=f"{RESULTS}/weights/{{backbone}}.safetensors",
+        provenance=f"{RESULTS}/weights/{{backbone}}.provenance.json",
+    log:
+        f"{RESULTS}/logs/prepare_weights/{{backbone}}.log",
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
+    params:
+        settings=lambda wildcards: json.dumps(weights_of(wildcards.backbone), sort_keys=True),
+    shell:
+        "python -m ganaug prepare_weights --settings {params.settings:q} --weights {output.weights}"
+        " --provenance {output.provenance} --log {log}"
+
+
+rule train_classifier:
+    input:
+        unpack(synthetic_set),
+        src=sources("train_classifier"),
+        leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
+        weights=f"{RESULTS}/weights/{{backbone}}.safetensors",
+        train_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
+        train_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
+        validation_images=f"{RESULTS}/subsets/{SUBSET}/validation.npy",
+        validation_table=f"{RESULTS}/subsets/{SUBSET}/validation.csv",
+        test_images=f"{RESULTS}/data/test.npy",
+        test_table=f"{RESULTS}/data/test.csv",
+    output:
+        model=f"{RESULTS}/cells/{CELL}/model.safetensors",
+        history=f"{RESULTS}/cells/{CELL}/history.csv",
+        predictions=f"{RESULTS}/cells/{CELL}/predictions.csv",
+        provenance=f"{RESULTS}/cells/{CELL}/provenance.json",
+    log:
+        f"{RESULTS}/logs/train_classifier/{CELL}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_classifier/{CELL}.tsv"
+    conda:
+        "../../envs/ganaug.yaml"
+    threads: STUDY["threads"]["classifier"]
+    resources:
+        gpu=gpus,
+        mem_mb=scaled(8000),
+        runtime=scaled(480),
+    params:
+        settings=settings(
+            "classifier",
+            augmentation=lambda wildcards: wildcards.augmentation,
+            augmentation_settings=augmentation_settings,
+            backbone=lambda wildcards: wildcards.backbone,
+        ),
+        # Not of the augmentation: all augmentations start from the same weights and draw the same batches.
+        seed=seed("classifier", "size", "replicate", "backbone"),
+        threads=STUDY["threads"]["classifier"],
+        device=STUDY["device"],
+        synthetic=lambda wildcards, input: (
+            f"--synthetic-images {input.synthetic_images} --synthetic-table {input.synthetic_table}"
+            if SYNTHETIC[wildcards.augmentation]
+            else ""
+        ),
+    shell:
+        "python -m ganaug train_classifier --settings {params.settings:q} --seed {params.seed}"
+        " --threads {params.threads} --device {params.device} --weights {input.weights}"
+        " --train-images {input.train_images} --train-table {input.train_table}"
+        " --validation-images {input.validation_images} --validation-table {input.validation_table}"
+        " --test-images {input.test_images} --test-table {input.test_table} {params.synthetic}"
+        " --model {output.model} --history {output.history} --predictions {output.predictions}"
+        " --provenance {output.provenance} --log {log}"

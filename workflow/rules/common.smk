@@ -1,0 +1,202 @@
+# What all rules share: the checked study, its grid, and how a stage is called.
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+# Jobs run this checkout's package with the Python that runs Snakemake, activated environment or not.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+if str(ROOT / "src") not in sys.path:
+    sys.path.insert(0, str(ROOT / "src"))
+
+from ganaug.classify.augmentations import AUGMENTATIONS
+from ganaug.config import load_schema, resolve
+from ganaug.data.sources import listing_digest
+from ganaug.errors import UserError
+from ganaug.imports import files_of_stage
+from ganaug.layout import CELL, SUBSET
+from ganaug.seeding import derive_seed
+
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+SYNTHETIC = {name: augmentation.synthetic for name, augmentation in AUGMENTATIONS.items()}
+try:
+    STUDY = resolve(config, load_schema(SCHEMA), SYNTHETIC)
+    DATA = STUDY["data"]
+    PHANTOM = DATA["source"] == "phantom"
+    DATA_ROOT = f"results/{STUDY['study']}/data/phantoms" if PHANTOM else os.path.expanduser(STUDY["data_root"])
+    # An image added, removed or changed is seen in the listing: names, sizes and times of change.
+    LISTING = "" if PHANTOM else listing_digest(Path(DATA_ROOT), DATA["source"], DATA["classes"])
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{STUDY['study']}"
+GENERATED = any(SYNTHETIC[name] for name in STUDY["augmentations"])
+EXTRACTOR = STUDY["fidelity"]["extractor"]
+
+# Tables and figures of a study; those about GANs only where there are any.
+TABLES = ["cells", "summary", "differences", "confusion", "data", "subsets"]
+TABLES += ["fidelity", "fidelity_curve", "gan_training"] if GENERATED else []
+# What each figure reads.
+FIGURES = {
+    "learning_curve": ["tables/cells.csv", "tables/summary.csv", "tables/subsets.csv"],
+    "differences": ["tables/cells.csv", "tables/differences.csv", "tables/subsets.csv"],
+    "confusion_matrices": ["tables/confusion.csv"],
+    "class_examples": ["data/test.npy", "data/test.csv"],
+}
+if GENERATED:
+    FIGURES |= {
+        "real_and_generated": [
+            f"{folder}.{suffix}"
+            for folder in (f"subsets/{SUBSET}/train", f"synthetic/{SUBSET}/images")
+            for suffix in ("npy", "csv")
+        ],
+        "gan_progress": [f"gan/{SUBSET}/snapshots.npy", f"gan/{SUBSET}/snapshots.csv", f"subsets/{SUBSET}/train.csv"],
+        "gan_training": ["tables/gan_training.csv", "tables/fidelity_curve.csv"],
+        "fidelity": ["tables/fidelity.csv", "tables/subsets.csv"],
+    }
+# Where pretrained weights come from unless the study says otherwise.
+WEIGHTS = {
+    "tf_efficientnet_lite0": {"source": "package", "sha256": None},
+    "inception-v3-compat": {"source": "torch-fidelity", "sha256": None},
+}
+
+
+wildcard_constraints:
+    size=r"\d+|all",
+    replicate=r"\d+",
+    augmentation="|".join(map(re.escape, AUGMENTATIONS)),
+    backbone=r"[A-Za-z0-9_-]+",
+    figure=r"[a-z_]+",
+
+
+def sources(stage):
+    """The source files that decide what a stage does: inputs, so that a change in one reruns the stage."""
+    return [os.path.relpath(path) for path in files_of_stage(stage)]
+
+
+def settings(*names, **more):
+    """A params function: the named settings as JSON; of a block, all of it.
+
+    A rule names just what its stage reads, so that another setting's change does not rerun it. Values that depend on
+    the wildcards are functions of them.
+    """
+
+    def as_json(wildcards):
+        chosen = {}
+        for name in names:
+            value = STUDY
+            for key in name.split("."):
+                value = value[key]
+            chosen |= value if isinstance(value, dict) else {name.rpartition(".")[2]: value}
+        chosen |= {key: value(wildcards) if callable(value) else value for key, value in more.items()}
+        return json.dumps(chosen, sort_keys=True)
+
+    return as_json
+
+
+def seed(stage, *wildcard_names):
+    """A params function: the seed of a stage for the cell that the named wildcards identify."""
+    return lambda wildcards: derive_seed(STUDY["seed"], stage, **{name: wildcards[name] for name in wildcard_names})
+
+
+def augmentation_settings(wildcards):
+    """The block of settings that a cell's augmentation reads."""
+    block = AUGMENTATIONS[wildcards.augmentation].settings
+    return STUDY[block] if block else {}
+
+
+def size_of(wildcards):
+    return wildcards.size if wildcards.size == "all" else int(wildcards.size)
+
+
+def gpus(wildcards):
+    return 0 if STUDY["device"] == "cpu" else 1
+
+
+def scaled(amount):
+    """A resource that grows with every attempt, for jobs that ran out of it."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def subsets(path):
+    """A file of every (size, replicate)."""
+    return expand(f"{RESULTS}/{path}", size=STUDY["sizes"], replicate=replicates())
+
+
+def replicates():
+    return range(1, STUDY["replicates"] + 1)
+
+
+def synthetic_set(wildcards):
+    """The synthetic images of a cell's subset, where its augmentation uses them."""
+    if not SYNTHETIC[wildcards.augmentation]:
+        return {}
+    images = f"{RESULTS}/synthetic/{SUBSET}/images"
+    return {"synthetic_images": f"{images}.npy", "synthetic_table": f"{images}.csv"}
+
+
+def weights_of(network):
+    """Settings of a network's pretrained weights."""
+    return {"backbone": network} | (
+        STUDY["weights"].get(network) or WEIGHTS.get(network) or {"source": "timm", "sha256": None}
+    )
+
+
+def grid_settings(*names):
+    """A params function: the grid of cells and the named settings."""
+    return settings(
+        "augmentations", "replicates", *names, sizes=lambda _: STUDY["sizes"], backbones=lambda _: STUDY["backbones"]
+    )
+
+
+def report_settings(wildcards):
+    title = STUDY["title"] or STUDY["study"]
+    synthetic = [name for name in STUDY["augmentations"] if SYNTHETIC[name]]
+    return json.dumps({"title": title, "synthetic": synthetic, "config": STUDY}, sort_keys=True)
+
+
+def templates():
+    """The report's template files, which no Python import shows."""
+    return [os.path.relpath(p) for p in sorted((ROOT / "src/ganaug/report").glob("page.*")) if p.suffix != ".py"]
+
+
+def figure_data(wildcards):
+    """The files a figure reads; of the subsets the first replicate's."""
+    return expand([f"{RESULTS}/{path}" for path in FIGURES[wildcards.figure]], size=STUDY["sizes"], replicate=1)
+
+
+def cells(path):
+    """A file of every classifier cell."""
+    return expand(
+        f"{RESULTS}/cells/{CELL}/{path}",
+        augmentation=STUDY["augmentations"],
+        size=STUDY["sizes"],
+        replicate=replicates(),
+        backbone=STUDY["backbones"],
+    )
+
+
+def targets():
+    """What a study ends with."""
+    return [
+        f"{RESULTS}/report.html",
+        *expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES),
+        *expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=FIGURES, suffix=["png", "svg"]),
+    ]
+
+
+def print_summary():
+    """The summary table on the terminal, at the end of a run of the whole study."""
+    summary = Path(RESULTS, "tables", "summary.csv")
+    if summary.is_file():
+        command = [sys.executable, "-m", "ganaug", "print_summary", "--summary", summary]
+        command += ["--log", f"{RESULTS}/logs/print_summary.log"]
+        subprocess.run(command, check=True)
+        print(f"\nReport: {RESULTS}/report.html")

@@ -1,0 +1,177 @@
+# Raw images → manifest → splits → subsets and test set, and the check that nothing leaks between them.
+
+
+if PHANTOM:
+
+    rule make_phantoms:
+        input:
+            src=sources("make_phantoms"),
+        output:
+            folder=directory(f"{RESULTS}/data/phantoms"),
+            provenance=f"{RESULTS}/data/phantoms.provenance.json",
+        log:
+            f"{RESULTS}/logs/make_phantoms.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/make_phantoms.tsv"
+        conda:
+            "../../envs/ganaug.yaml"
+        resources:
+            mem_mb=scaled(1000),
+            runtime=scaled(60),
+        params:
+            settings=settings("data.phantom"),
+            seed=seed("phantoms"),
+        shell:
+            "python -m ganaug make_phantoms --settings {params.settings:q} --seed {params.seed}"
+            " --out {output.folder} --provenance {output.provenance} --log {log}"
+
+
+rule make_manifest:
+    input:
+        src=sources("make_manifest"),
+        phantoms=f"{RESULTS}/data/phantoms" if PHANTOM else [],
+    output:
+        manifest=f"{RESULTS}/data/manifest.csv",
+        problems=f"{RESULTS}/data/problems.csv",
+        provenance=f"{RESULTS}/data/manifest.provenance.json",
+    log:
+        f"{RESULTS}/logs/make_manifest.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_manifest.tsv"
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(120),
+    params:
+        settings=settings("data.source", "data.classes", "data.max_bad_share", "data.near_copy_distance"),
+        root=DATA_ROOT,
+        listing=LISTING,
+    shell:
+        "python -m ganaug make_manifest --settings {params.settings:q} --data-root {params.root:q}"
+        " --manifest {output.manifest} --problems {output.problems} --provenance {output.provenance} --log {log}"
+
+
+rule make_splits:
+    input:
+        src=sources("make_splits"),
+        manifest=f"{RESULTS}/data/manifest.csv",
+    output:
+        splits=f"{RESULTS}/data/splits.csv",
+        provenance=f"{RESULTS}/data/splits.provenance.json",
+    log:
+        f"{RESULTS}/logs/make_splits.log",
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
+    params:
+        settings=settings("splits.test_share"),
+        seed=seed("splits"),
+    shell:
+        "python -m ganaug make_splits --settings {params.settings:q} --seed {params.seed}"
+        " --manifest {input.manifest} --splits {output.splits} --provenance {output.provenance} --log {log}"
+
+
+rule check_sizes:
+    input:
+        src=sources("check_sizes"),
+        splits=f"{RESULTS}/data/splits.csv",
+    output:
+        sizes=f"{RESULTS}/data/sizes.csv",
+        provenance=f"{RESULTS}/data/sizes.provenance.json",
+    log:
+        f"{RESULTS}/logs/check_sizes.log",
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
+    params:
+        settings=settings("sizes"),
+    shell:
+        "python -m ganaug check_sizes --settings {params.settings:q} --splits {input.splits}"
+        " --sizes {output.sizes} --provenance {output.provenance} --log {log}"
+
+
+rule make_test_set:
+    input:
+        src=sources("make_test_set"),
+        splits=f"{RESULTS}/data/splits.csv",
+        phantoms=f"{RESULTS}/data/phantoms" if PHANTOM else [],
+    output:
+        images=f"{RESULTS}/data/test.npy",
+        table=f"{RESULTS}/data/test.csv",
+        provenance=f"{RESULTS}/data/test.provenance.json",
+    log:
+        f"{RESULTS}/logs/make_test_set.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_test_set.tsv"
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
+    params:
+        settings=settings("data.resolution", "data.classes"),
+        root=DATA_ROOT,
+    shell:
+        "python -m ganaug make_test_set --settings {params.settings:q} --splits {input.splits}"
+        " --data-root {params.root:q} --test-images {output.images} --test-table {output.table}"
+        " --provenance {output.provenance} --log {log}"
+
+
+rule make_subset:
+    input:
+        src=sources("make_subset"),
+        splits=f"{RESULTS}/data/splits.csv",
+        # Waits for the check of all sizes, but another size does not make this subset anew.
+        sizes=ancient(f"{RESULTS}/data/sizes.csv"),
+        phantoms=f"{RESULTS}/data/phantoms" if PHANTOM else [],
+    output:
+        train_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
+        train_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
+        validation_images=f"{RESULTS}/subsets/{SUBSET}/validation.npy",
+        validation_table=f"{RESULTS}/subsets/{SUBSET}/validation.csv",
+        provenance=f"{RESULTS}/subsets/{SUBSET}/provenance.json",
+    log:
+        f"{RESULTS}/logs/make_subset/{SUBSET}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_subset/{SUBSET}.tsv"
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
+    params:
+        settings=settings("splits.validation_share", "data.resolution", "data.classes", size=size_of),
+        # Not of the size: a smaller size is a part of the larger one.
+        seed=seed("subset", "replicate"),
+        root=DATA_ROOT,
+    shell:
+        "python -m ganaug make_subset --settings {params.settings:q} --seed {params.seed}"
+        " --splits {input.splits} --data-root {params.root:q}"
+        " --train-images {output.train_images} --train-table {output.train_table}"
+        " --validation-images {output.validation_images} --validation-table {output.validation_table}"
+        " --provenance {output.provenance} --log {log}"
+
+
+rule check_leaks:
+    input:
+        src=sources("check_leaks"),
+        train_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
+        validation_table=f"{RESULTS}/subsets/{SUBSET}/validation.csv",
+        test_table=f"{RESULTS}/data/test.csv",
+    output:
+        report=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
+    log:
+        f"{RESULTS}/logs/check_leaks/{SUBSET}.log",
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
+    shell:
+        "python -m ganaug check_leaks --train-table {input.train_table} --validation-table {input.validation_table}"
+        " --test-table {input.test_table} --report {output.report} --log {log}"

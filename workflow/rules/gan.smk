@@ -1,0 +1,112 @@
+# One StyleGAN2-ADA per (size, replicate): training, sampling, fidelity.
+
+
+rule train_gan:
+    input:
+        src=sources("train_gan"),
+        leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
+        images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
+        table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
+    output:
+        generator=f"{RESULTS}/gan/{SUBSET}/generator.safetensors",
+        training_log=f"{RESULTS}/gan/{SUBSET}/training.csv",
+        snapshots=f"{RESULTS}/gan/{SUBSET}/snapshots.npy",
+        snapshot_table=f"{RESULTS}/gan/{SUBSET}/snapshots.csv",
+        provenance=f"{RESULTS}/gan/{SUBSET}/provenance.json",
+    log:
+        f"{RESULTS}/logs/train_gan/{SUBSET}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_gan/{SUBSET}.tsv"
+    priority: 10  # the longest jobs first, so that they do not come last and alone
+    conda:
+        "../../envs/ganaug.yaml"
+    threads: STUDY["threads"]["gan"]
+    resources:
+        gpu=gpus,
+        mem_mb=scaled(8000),
+        runtime=scaled(2880),
+    params:
+        settings=settings("gan"),
+        seed=seed("gan", "size", "replicate"),
+        threads=STUDY["threads"]["gan"],
+        device=STUDY["device"],
+        # Not an output: what a killed training has reached must outlive it.
+        checkpoints=f"{RESULTS}/checkpoints/gan/{SUBSET}",
+    shell:
+        "python -m ganaug train_gan --settings {params.settings:q} --seed {params.seed} --threads {params.threads}"
+        " --device {params.device} --images {input.images} --table {input.table} --generator {output.generator}"
+        " --training-log {output.training_log} --snapshots {output.snapshots}"
+        " --snapshot-table {output.snapshot_table} --checkpoints {params.checkpoints}"
+        " --provenance {output.provenance} --log {log}"
+
+
+rule sample_gan:
+    input:
+        src=sources("sample_gan"),
+        generator=f"{RESULTS}/gan/{SUBSET}/generator.safetensors",
+        table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
+    output:
+        images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
+        table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
+        provenance=f"{RESULTS}/synthetic/{SUBSET}/provenance.json",
+    log:
+        f"{RESULTS}/logs/sample_gan/{SUBSET}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/sample_gan/{SUBSET}.tsv"
+    priority: 10
+    conda:
+        "../../envs/ganaug.yaml"
+    threads: STUDY["threads"]["gan"]
+    resources:
+        gpu=gpus,
+        mem_mb=scaled(4000),
+        runtime=scaled(120),
+    params:
+        settings=settings("synthetic"),
+        seed=seed("synthetic", "size", "replicate"),
+        threads=STUDY["threads"]["gan"],
+        device=STUDY["device"],
+    shell:
+        "python -m ganaug sample_gan --settings {params.settings:q} --seed {params.seed} --threads {params.threads}"
+        " --device {params.device} --generator {input.generator} --table {input.table}"
+        " --images {output.images} --synthetic-table {output.table}"
+        " --provenance {output.provenance} --log {log}"
+
+
+rule measure_fidelity:
+    input:
+        src=sources("measure_fidelity"),
+        weights=f"{RESULTS}/weights/{EXTRACTOR}.safetensors",
+        real_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
+        real_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
+        synthetic_images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
+        synthetic_table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
+        snapshots=f"{RESULTS}/gan/{SUBSET}/snapshots.npy",
+        snapshot_table=f"{RESULTS}/gan/{SUBSET}/snapshots.csv",
+    output:
+        fidelity=f"{RESULTS}/fidelity/{SUBSET}/fidelity.csv",
+        curve=f"{RESULTS}/fidelity/{SUBSET}/curve.csv",
+        provenance=f"{RESULTS}/fidelity/{SUBSET}/provenance.json",
+    log:
+        f"{RESULTS}/logs/measure_fidelity/{SUBSET}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/measure_fidelity/{SUBSET}.tsv"
+    conda:
+        "../../envs/ganaug.yaml"
+    threads: STUDY["threads"]["fidelity"]
+    resources:
+        gpu=gpus,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
+    params:
+        settings=settings("fidelity"),
+        seed=seed("fidelity", "size", "replicate"),
+        threads=STUDY["threads"]["fidelity"],
+        device=STUDY["device"],
+    shell:
+        "python -m ganaug measure_fidelity --settings {params.settings:q} --seed {params.seed}"
+        " --threads {params.threads} --device {params.device} --weights {input.weights}"
+        " --real-images {input.real_images} --real-table {input.real_table}"
+        " --synthetic-images {input.synthetic_images} --synthetic-table {input.synthetic_table}"
+        " --snapshots {input.snapshots} --snapshot-table {input.snapshot_table}"
+        " --fidelity {output.fidelity} --curve {output.curve} --provenance {output.provenance} --log {log}"
