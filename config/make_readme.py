@@ -1,4 +1,4 @@
-"""Writes the settings of config/README.md from the schema: `python config/make_readme.py`. A test checks that it was."""
+"""Writes the settings of config/README.md from the schema: `python config/make_readme.py`; a test checks it."""
 
 import sys
 from pathlib import Path

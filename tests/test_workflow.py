@@ -1,17 +1,12 @@
 """The workflow: it plans exactly the right jobs, and a miniature of the study runs on real radiographs."""
 
-import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
-
-from ganaug.files import read_csv
 
 ROOT = Path(__file__).parent.parent
 RADIOGRAPHS = ROOT.parent / "shared" / "data" / "COVID-19_Radiography_Dataset"
