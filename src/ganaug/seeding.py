@@ -27,7 +27,9 @@ def set_determinism(threads: int) -> None:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    if torch.cuda.is_available():
+        # On a CPU what is used here is deterministic anyway, and asking for it costs seconds of imports per process.
+        torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a help in debugging that takes 6 % of a GAN's time
     torch.backends.cudnn.benchmark = False
 

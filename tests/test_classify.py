@@ -1,0 +1,210 @@
+"""Augmentations and classifiers: fair, repeatable, and able to learn."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from ganaug.classify import training
+from ganaug.classify.augmentations import AUGMENTATIONS, Augmentation, classical
+from ganaug.classify.image_sets import MEAN, STD, ImageSet, normalise
+from ganaug.errors import UserError
+from ganaug.weights import Settings as WeightsSettings
+from ganaug.weights import weights
+
+STRENGTHS = {"rotation_degrees": 10, "shift": 0.1, "zoom": 0.1, "brightness": 0.2}
+NONE = dict.fromkeys(STRENGTHS, 0)
+BACKBONE = "tf_efficientnet_lite0"
+
+
+def image_set(count, seed, classes=("a", "b")):
+    """Bright squares at the left (a) or right (b) of noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % len(classes)
+    images = rng.integers(0, 90, (count, 32, 32), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        top = rng.integers(0, 24)
+        image[top : top + 8, 4 + 16 * label : 12 + 16 * label] += 140
+    return ImageSet(images, labels, classes, tuple(f"{seed}-{i}" for i in range(count)))
+
+
+def settings(**changes):
+    base = {"augmentation": "none", "augmentation_settings": {}, "backbone": BACKBONE, "input_size": 32, "epochs": 2}
+    base |= {"steps_per_epoch": 3, "batch": 8, "learning_rate": 0.001, "weight_decay": 0.01}
+    return training.Settings(**base | changes)
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    save_file(weights(WeightsSettings(BACKBONE, "package", None)), path)
+    return path
+
+
+def trained(weights_file, synthetic=None, seed=5, **changes):
+    """Test probabilities and history of a small training."""
+    torch.use_deterministic_algorithms(True)
+    model = training.pretrained(BACKBONE, weights_file, 2, seed)
+    model, history = training.train(model, image_set(20, 1), image_set(10, 2), synthetic, settings(**changes), seed)
+    return training.probabilities(model, image_set(30, 3), 32), history
+
+
+# --- augmentations --------------------------------------------------------------------------------------------------
+
+
+def test_classical_without_strength_changes_nothing():
+    image = torch.rand(1, 24, 24)
+    assert torch.equal(classical(NONE)(image), image)
+
+
+@pytest.mark.parametrize("part", STRENGTHS)
+def test_each_part_of_classical_does_something(part):
+    transform = classical(NONE | {part: STRENGTHS[part]})
+    image = torch.rand(1, 24, 24)
+    torch.manual_seed(1)
+    assert not torch.equal(transform(image), image)
+
+
+def test_classical_stays_within_its_strengths():
+    shift = classical(NONE | {"shift": 0.1})
+    brightness = classical(NONE | {"brightness": 0.2})
+    dot = torch.zeros(1, 41, 41)
+    dot[0, 20, 20] = 1
+    seen, factors = set(), []
+    for seed in range(200):
+        torch.manual_seed(seed)
+        seen.add(tuple(torch.nonzero(shift(dot)[0] > 0.5).flatten().tolist()))
+        factors.append(brightness(torch.full((1, 2, 2), 0.5)).mean().item() / 0.5)
+    rows = [place[0] for place in seen if place]
+    assert 16 <= min(rows) <= 17 and 23 <= max(rows) <= 24  # 4.1 pixels either way
+    assert 0.8 <= min(factors) < 0.83 and 1.17 < max(factors) <= 1.2
+
+
+def test_the_published_augmentations_are_there():
+    synthetic = {name: augmentation.synthetic for name, augmentation in AUGMENTATIONS.items()}
+    assert synthetic == {"none": False, "classical": False, "gan": True, "gan+classical": True}
+
+
+def test_a_user_adds_an_augmentation_in_one_place(weights_file, monkeypatch):
+    invert = Augmentation(transform=lambda _: lambda image: 1 - image)
+    monkeypatch.setitem(AUGMENTATIONS, "invert", invert)
+    one, _ = trained(weights_file, augmentation="invert")
+    other, _ = trained(weights_file)
+    assert not np.array_equal(one, other)
+
+
+# --- fairness -------------------------------------------------------------------------------------------------------
+
+
+def test_an_augmentation_that_does_nothing_gives_the_predictions_of_none(weights_file):
+    none, history = trained(weights_file)
+    nothing, again = trained(weights_file, augmentation="classical", augmentation_settings=NONE)
+    np.testing.assert_array_equal(none, nothing)
+    assert history.equals(again)
+
+
+def test_an_empty_synthetic_set_gives_the_predictions_of_none(weights_file):
+    none, _ = trained(weights_file)
+    empty = ImageSet(np.empty((0, 32, 32), np.uint8), np.empty(0, np.int64), ("a", "b"), ())
+    nothing, _ = trained(weights_file, augmentation="gan", synthetic=empty)
+    np.testing.assert_array_equal(none, nothing)
+
+
+def test_synthetic_images_are_trained_on_but_buy_no_steps(weights_file):
+    none, history = trained(weights_file, steps_per_epoch=None)
+    gan, other = trained(weights_file, augmentation="gan", synthetic=image_set(40, 9), steps_per_epoch=None)
+    assert list(history["step"]) == list(other["step"]) == [3, 6]  # 20 real images in batches of 8, twice
+    assert list(history["learning_rate"]) == list(other["learning_rate"])
+    assert not np.array_equal(none, gan)
+
+
+def test_seeds_decide_the_bytes(weights_file):
+    first, _ = trained(weights_file)
+    again, _ = trained(weights_file)
+    other, _ = trained(weights_file, seed=6)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_batches_pass_over_all_images_in_changing_order():
+    batches = training.batch_indices(10, 4, seed=1)
+    drawn = np.concatenate([next(batches) for _ in range(5)])
+    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
+    assert list(drawn[:10]) != list(drawn[10:])
+
+
+def test_learning_rate_rises_then_falls():
+    factors = [training.learning_rate_factor(step, 50) for step in range(50)]
+    assert factors[0] == pytest.approx(0.2) and factors[4] == 1 and max(factors) == 1
+    assert all(a > b for a, b in zip(factors[4:], factors[5:], strict=False))
+    assert 0 < factors[-1] < 0.01
+
+
+def test_classes_weigh_alike_in_an_unbalanced_set(weights_file, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        training, "cross_entropy", lambda out, labels, weight: seen.append(weight) or (out.sum() * 0 + weight.sum())
+    )
+    real = image_set(12, 1)
+    labels = np.array([0] * 9 + [1] * 3)
+    model = training.pretrained(BACKBONE, weights_file, 2, 1)
+    training.train(model, ImageSet(real.images, labels, real.classes, real.names), real, None, settings(), 1)
+    np.testing.assert_allclose(seen[0], [12 / (2 * 9), 12 / (2 * 3)])
+
+
+# --- learning and selection -----------------------------------------------------------------------------------------
+
+
+def test_it_learns(weights_file):
+    probability, history = trained(weights_file, epochs=6, steps_per_epoch=5, learning_rate=0.003)
+    assert (probability.argmax(1) == image_set(30, 3).labels).mean() > 0.9
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+
+
+def test_the_epoch_with_the_lowest_validation_loss_is_kept(weights_file, monkeypatch):
+    losses = iter([0.7, 0.2, 0.9])
+    states = []
+
+    def validate(model, *_):
+        states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return {"validation_loss": next(losses), "validation_balanced_accuracy": 0.5}
+
+    monkeypatch.setattr(training, "_validate", validate)
+    model = training.pretrained(BACKBONE, weights_file, 2, 1)
+    model, history = training.train(model, image_set(20, 1), image_set(10, 2), None, settings(epochs=3), 1)
+    assert list(history["selected"]) == [False, True, False]
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_diverging_training_stops_with_advice(weights_file):
+    with pytest.raises(UserError, match=r"loss.*lower classifier\.learning_rate"):
+        trained(weights_file, learning_rate=1e18, epochs=4)
+
+
+# --- the network ----------------------------------------------------------------------------------------------------
+
+
+def test_one_grey_channel_sees_what_three_would(weights_file):
+    import timm
+
+    grey = training.pretrained(BACKBONE, weights_file, 2, 1).eval()
+    colour = timm.create_model(BACKBONE, pretrained=True, pretrained_cfg_overlay={"file": str(weights_file)}).eval()
+    image = normalise(torch.rand(2, 1, 64, 64))
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            grey.forward_features(image), colour.forward_features(image.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4
+        )
+    assert normalise(torch.tensor(MEAN)) == 0 and normalise(torch.tensor(MEAN + STD)) == pytest.approx(1)
+
+
+def test_wrong_weights_are_refused(weights_file):
+    with pytest.raises(UserError, match="not the weights of timm's resnet18"):
+        training.pretrained("resnet18", weights_file, 2, 1)
+
+
+def test_predictions_are_names_and_probabilities():
+    images = image_set(3, 1, classes=("Viral Pneumonia", "NA"))
+    table = training.predictions(images, np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]))
+    assert list(table.columns) == ["image", "label", "predicted", "probability_Viral Pneumonia", "probability_NA"]
+    assert list(table["label"]) == ["Viral Pneumonia", "NA", "Viral Pneumonia"]
+    assert list(table["predicted"]) == ["Viral Pneumonia", "NA", "NA"]

