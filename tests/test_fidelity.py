@@ -68,7 +68,7 @@ def test_precision_is_of_the_synthetic_and_recall_of_the_real():
 @pytest.fixture(scope="module")
 def lite0(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    save_file(weights(Settings("tf_efficientnet_lite0", "package", None)), path)
+    save_file({k: v.contiguous() for k, v in weights(Settings("tf_efficientnet_lite0", "package", None)).items()}, path)
     return path
 
 

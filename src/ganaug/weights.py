@@ -36,7 +36,8 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
     state = weights(settings)
     with written_whole(args.weights) as path:
-        metadata = {"backbone": settings.backbone, "source": settings.source}
+        # One entry: safetensors writes several in an order that changes from run to run.
+        metadata = {"weights": f"{settings.backbone} from {settings.source}"}
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, metadata)
 
 

@@ -99,8 +99,8 @@ def pretrained(backbone: str, weights: Path, classes: int, seed: int) -> torch.n
         )
     except (RuntimeError, KeyError) as error:
         raise UserError(f"{weights}: these are not the weights of timm's {backbone}: {error}") from error
-    # timm draws the new layer's weights, for some backbones so wide that the first losses are many times ln(classes) and
-    # a short training is spent on undoing them. From zero, every class starts equally likely.
+    # timm draws the new layer's weights, for some backbones so wide that the first losses are many times ln(classes)
+    # and a short training is spent on undoing them. From zero, every class starts equally likely.
     torch.nn.init.zeros_(model.get_classifier().weight)
     torch.nn.init.zeros_(model.get_classifier().bias)
     for module in model.modules():

@@ -50,5 +50,5 @@ def _timm(name: str, weights: Path, input_size: int, device: torch.device):
 @torch.inference_mode()
 def extract(extractor, images: np.ndarray) -> torch.Tensor:
     """Features of an image set, uint8 [N, H, W] to float64 [N, D] on the CPU."""
-    batches = (torch.from_numpy(np.ascontiguousarray(images[i : i + BATCH])) for i in range(0, len(images), BATCH))
+    batches = (torch.from_numpy(np.array(images[i : i + BATCH])) for i in range(0, len(images), BATCH))
     return torch.cat([extractor(batch).double().cpu() for batch in batches])
