@@ -1,0 +1,28 @@
+"""Run Snakemake on this checkout, for the tests of the workflow."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CLASSES = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
+
+
+def snakemake(folder: Path, *arguments, fails=False):
+    """Run Snakemake on this checkout's workflow with `folder` as the working directory."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder, *arguments]
+    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=1500)
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def planned(output: str) -> dict[str, int]:
+    """Jobs per rule, from the table of a dry run; empty where there is nothing to do."""
+    table = re.search(r"^job +count\n-[- ]+\n(.*?)^total +(\d+)", output, flags=re.MULTILINE | re.DOTALL)
+    if table is None:
+        assert "Nothing to be done" in output, output
+        return {}
+    jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table[1], flags=re.MULTILINE)}
+    assert sum(jobs.values()) == int(table[2])
+    return jobs

@@ -1,0 +1,180 @@
+"""A miniature of the published study, for real, on real radiographs: raw files to report, and what a rerun plans."""
+
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from running import CLASSES, ROOT, planned, snakemake
+from safetensors import safe_open
+
+RADIOGRAPHS = ROOT.parent / "shared" / "data" / "COVID-19_Radiography_Dataset"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not RADIOGRAPHS.is_dir(), reason=f"the real radiographs are not at {RADIOGRAPHS}"),
+]
+STUDY = {
+    "study": "mini",
+    "data_root": "radiographs",
+    "data": {"source": "radiography", "classes": CLASSES, "resolution": 32},
+    "splits": {"test_share": 0.25},
+    "sizes": [10, 20],
+    "replicates": 1,
+    "augmentations": ["none", "classical", "gan", "gan+classical"],
+    "backbones": ["tf_efficientnet_lite0"],
+    "gan": {
+        **{"kimg": 0.2, "batch": 8, "channel_base": 512, "channel_max": 16, "latent": 16},
+        **{"log_kimg": 0.1, "snapshot_kimg": 0.1, "snapshot_images": 16},
+    },
+    "fidelity": {"extractor": "tf_efficientnet_lite0", "input_size": 32, "kid_subset_size": 8, "kid_subsets": 5},
+    "classifier": {"input_size": 32, "epochs": 2, "steps_per_epoch": 2, "batch": 8},
+    "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
+}
+CELLS = 2 * 4
+
+
+def run(folder, study, *arguments):
+    """Snakemake on a study written to the folder."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    return snakemake(folder, "--cores", "2", "--configfile", "study.yaml", *arguments)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with 50 radiographs a class, two of them troublesome, and the finished study."""
+    folder = tmp_path_factory.mktemp("miniature")
+    for name in CLASSES:
+        images = folder / "radiographs" / name / "images"
+        images.mkdir(parents=True)
+        for path in sorted((RADIOGRAPHS / name / "images").iterdir())[:50]:
+            shutil.copy(path, images)
+    covid, normal = (sorted((folder / "radiographs" / name / "images").iterdir()) for name in ("COVID", "Normal"))
+    covid[0].write_bytes(covid[0].read_bytes()[:2000])
+    shutil.copy(normal[0], normal[0].with_name("copy.png"))
+    run(folder, STUDY)
+    return folder
+
+
+def table(folder, name):
+    return pd.read_csv(folder / "results" / "mini" / name, keep_default_na=False)
+
+
+def test_troublesome_files_are_listed_and_left_out(finished):
+    manifest = table(finished, "data/manifest.csv")
+    assert len(manifest) == 201
+    left_out = dict(manifest.loc[manifest["status"] == "left out", ["file", "reason"]].to_numpy())
+    (broken,) = (name for name in left_out if name.startswith("COVID"))
+    assert left_out == {broken: "truncated", "Normal/images/copy.png": "copy in its class"}
+    problems = table(finished, "data/problems.csv").set_index("file")["problem"]
+    assert problems[broken] == "truncated" and problems["Normal/images/copy.png"] == "copy in its class"
+    assert not set(left_out) & set(table(finished, "data/splits.csv")["file"])
+
+
+def test_the_tables_have_a_row_for_every_cell(finished):
+    cells = table(finished, "tables/cells.csv")
+    assert list(cells.columns) == ["augmentation", "size", "replicate", "backbone", "metric", "value"]
+    per_cell = cells.groupby(["augmentation", "size", "replicate", "backbone"])["metric"].agg(["size", "nunique"])
+    assert len(per_cell) == CELLS and per_cell["size"].nunique() == 1
+    assert (per_cell["size"] == per_cell["nunique"]).all()
+    assert {"accuracy", "balanced_accuracy", "macro_auroc", "sensitivity[Viral Pneumonia]"} <= set(cells["metric"])
+    summary = table(finished, "tables/summary.csv")
+    wanted = ["augmentation", "size", "backbone", "metric", "mean", "ci_low", "ci_high", "replicates"]
+    assert list(summary.columns) == wanted
+    fidelity = table(finished, "tables/fidelity.csv")
+    assert list(fidelity.columns) == ["size", "replicate", "class", "extractor", "metric", "value"]
+    assert set(fidelity["class"]) == {"all", *CLASSES}
+    assert not any(re.search(r"fid\b|kid\b", metric, re.IGNORECASE) for metric in fidelity["metric"])  # not Inception
+
+
+def test_accuracy_is_that_of_the_saved_predictions(finished):
+    path = "cells/gan/size-20/replicate-1/tf_efficientnet_lite0"
+    predictions = table(finished, f"{path}/predictions.csv")
+    assert list(predictions.columns) == ["image", "label", "predicted", *(f"probability_{name}" for name in CLASSES)]
+    splits = table(finished, "data/splits.csv")
+    assert set(predictions["image"]) == set(splits.loc[splits["side"] == "test", "file"])
+    cells = table(finished, "tables/cells.csv").query("augmentation == 'gan' and size == 20 and metric == 'accuracy'")
+    assert cells["value"].item() == pytest.approx((predictions["label"] == predictions["predicted"]).mean())
+
+
+def test_the_gan_made_a_synthetic_image_for_every_training_image(finished):
+    train = table(finished, "subsets/size-20/replicate-1/train.csv")
+    made = table(finished, "synthetic/size-20/replicate-1/images.csv")
+    assert train["class"].value_counts().to_dict() == made["class"].value_counts().to_dict()
+    images = np.load(finished / "results/mini/synthetic/size-20/replicate-1/images.npy", mmap_mode="r")
+    assert images.shape == (len(made), 32, 32) and images.dtype == np.uint8
+    assert images.std(axis=0).mean() > 2  # they differ
+
+
+def test_weights_are_safetensors_and_figures_open(finished):
+    results = finished / "results" / "mini"
+    weights = [*results.glob("gan/**/generator.safetensors"), *results.glob("cells/**/model.safetensors")]
+    assert len(weights) == 2 + CELLS
+    for path in weights:
+        with safe_open(path, "pt") as file:
+            assert file.keys()
+    pictures = sorted(path.stem for path in results.glob("figures/*.png"))
+    assert len(pictures) == 8 and pictures == sorted(path.stem for path in results.glob("figures/*.svg"))
+    for name in pictures:
+        with Image.open(results / "figures" / f"{name}.png") as image:
+            assert min(image.size) > 200
+        ElementTree.parse(results / "figures" / f"{name}.svg")
+
+
+def test_the_report_stands_alone_and_does_not_call_real_images_synthetic(finished):
+    page = (finished / "results" / "mini" / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r'(?:src|href)="(?!#|data:|https://doi\.org/|https://arxiv\.org/)', page)
+    assert all(name in page for name in CLASSES)
+    assert "synthetic phantom" not in page.lower()
+
+
+def test_every_job_left_its_command_and_what_made_it(finished):
+    results = finished / "results" / "mini"
+    logs = [path for path in results.glob("logs/**/*.log") if path.stem != "print_summary"]
+    for path in logs:
+        assert "python -m ganaug " in path.read_text(encoding="utf-8").splitlines()[0], path
+    assert len(list(results.glob("cells/**/provenance.json"))) == CELLS
+    assert len(list(results.glob("benchmarks/train_gan/**/*.tsv"))) == 2
+
+
+def test_a_finished_study_plans_nothing(finished):
+    assert planned(run(finished, STUDY, "-n")) == {}
+
+
+def test_a_touched_source_file_plans_nothing(finished):
+    (ROOT / "src" / "ganaug" / "classify" / "training.py").touch()
+    assert planned(run(finished, STUDY, "-n")) == {}
+
+
+# Of the 8 figures 5 read tables, one the synthetic images too, one the GAN's snapshots.
+RESULTS = {"make_tables": 1, "make_figure": 5, "make_report": 1, "all": 1}
+SYNTHETIC = {"sample_gan": 2, "measure_fidelity": 2, "train_classifier": CELLS // 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "jobs"),
+    [
+        ({"classifier": {"epochs": 3}}, {"train_classifier": CELLS}),
+        ({"classical": {"rotation_degrees": 5}}, {"train_classifier": CELLS // 2}),
+        ({"gan": {"r1_gamma": 2}}, {"train_gan": 2, "make_figure": 7} | SYNTHETIC),
+        ({"synthetic": {"ratio": 2}}, {"make_figure": 6} | SYNTHETIC),
+        ({"fidelity": {"kid_subsets": 6}}, {"measure_fidelity": 2}),
+        ({"statistics": {"confidence": 0.9}}, {"make_figure": 8}),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
+)
+def test_a_changed_setting_reruns_what_reads_it(finished, change, jobs):
+    study = STUDY | {block: STUDY.get(block, {}) | values for block, values in change.items()}
+    assert planned(run(finished, study, "-n")) == RESULTS | jobs
+
+
+def test_a_title_remakes_the_report_alone(finished):
+    assert planned(run(finished, STUDY | {"title": "Another"}, "-n")) == {"make_report": 1, "all": 1}
+
+
+def test_an_augmentation_less_trains_nothing(finished):
+    jobs = planned(run(finished, STUDY | {"augmentations": ["none", "gan"]}, "-n"))
+    assert "train_classifier" not in jobs and "train_gan" not in jobs and jobs["make_tables"] == 1
