@@ -13,6 +13,7 @@ rule prepare_weights:
         provenance=f"{RESULTS}/weights/{{backbone}}.provenance.json",
     log:
         f"{RESULTS}/logs/prepare_weights/{{backbone}}.log",
+    priority: 100  # weights that can't be had must be known before days of GAN training
     conda:
         "../../envs/ganaug.yaml"
     resources:
