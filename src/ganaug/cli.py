@@ -27,6 +27,7 @@ STAGES = {
     "check_leaks": "ganaug.data.leaks",
     "train_gan": "ganaug.stylegan2.training",
     "sample_gan": "ganaug.stylegan2.sampling",
+    "convert_stylegan2": "ganaug.stylegan2.official",
     "prepare_weights": "ganaug.weights",
     "measure_fidelity": "ganaug.fidelity.measure",
     "train_classifier": "ganaug.classify.training",

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
@@ -81,11 +82,11 @@ def sources(stage):
     return [os.path.relpath(path) for path in files_of_stage(stage)]
 
 
-def settings(*names, **more):
+def settings(*names, without=(), **more):
     """A params function: the named settings as JSON; of a block, all of it.
 
-    A rule names just what its stage reads, so that another setting's change does not rerun it. Values that depend on
-    the wildcards are functions of them.
+    A rule names just what its stage reads, so that another setting's change does not rerun it; `without` is what its
+    stage gets in another way. Values that depend on the wildcards are functions of them.
     """
 
     def as_json(wildcards):
@@ -96,7 +97,7 @@ def settings(*names, **more):
                 value = value[key]
             chosen |= value if isinstance(value, dict) else {name.rpartition(".")[2]: value}
         chosen |= {key: value(wildcards) if callable(value) else value for key, value in more.items()}
-        return json.dumps(chosen, sort_keys=True)
+        return json.dumps({key: value for key, value in chosen.items() if key not in without}, sort_keys=True)
 
     return as_json
 

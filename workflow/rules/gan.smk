@@ -7,6 +7,7 @@ rule train_gan:
         leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
         images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
+        initial=STUDY["gan"]["init_from"] or [],
     output:
         generator=f"{RESULTS}/gan/{SUBSET}/generator.safetensors",
         training_log=f"{RESULTS}/gan/{SUBSET}/training.csv",
@@ -26,7 +27,8 @@ rule train_gan:
         mem_mb=scaled(8000),
         runtime=scaled(2880),
     params:
-        settings=settings("gan"),
+        settings=settings("gan", without=["init_from"]),
+        initial=lambda wildcards, input: f"--init-from {quote(input.initial)}" if input.initial else "",
         seed=seed("gan", "size", "replicate"),
         threads=STUDY["threads"]["gan"],
         device=STUDY["device"],
@@ -35,7 +37,7 @@ rule train_gan:
     shell:
         "python -m ganaug train_gan --settings {params.settings:q} --seed {params.seed} --threads {params.threads}"
         " --device {params.device} --images {input.images} --table {input.table} --generator {output.generator}"
-        " --training-log {output.training_log} --snapshots {output.snapshots}"
+        " {params.initial} --training-log {output.training_log} --snapshots {output.snapshots}"
         " --snapshot-table {output.snapshot_table} --checkpoints {params.checkpoints}"
         " --provenance {output.provenance} --log {log}"
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from ganaug.errors import UserError
-from ganaug.files import write_array, write_csv
+from ganaug.files import sha256_of, write_array, write_csv
 from ganaug.progress import Progress
 from ganaug.seeding import derive_seed, pick_device, set_determinism
 from ganaug.stylegan2.checkpoint import Checkpoints, checkpoint_key
@@ -19,6 +19,7 @@ from ganaug.stylegan2.data import LabelledImages, read_images, to_uint8
 from ganaug.stylegan2.generator import save_generator
 from ganaug.stylegan2.settings import TrainingSettings
 from ganaug.stylegan2.trainer import Trainer, keep_freed_memory
+from ganaug.stylegan2.transfer import start_from
 
 log = logging.getLogger("ganaug")
 CHECK_STEPS = 16  # steps between looks at whether the losses are still finite
@@ -28,6 +29,7 @@ def add_arguments(parser):
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--images", type=Path, required=True, help="training images, .npy uint8 [N, H, H]")
     inputs.add_argument("--table", type=Path, required=True, help="their table, with columns class and label")
+    inputs.add_argument("--init-from", type=Path, help="weights to start from, of convert_stylegan2")
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--generator", type=Path, required=True, help="moving average of the generator, .safetensors")
     outputs.add_argument("--training-log", type=Path, required=True, help="losses and ADA's state, .csv")
@@ -50,9 +52,10 @@ def run(args):
         "shape": data.images.shape,
         "labels": hashlib.sha256(data.labels).hexdigest(),
         "classes": len(data.class_names),
+        "init_from": sha256_of(args.init_from) if args.init_from else None,
     }
     checkpoints = Checkpoints(args.checkpoints / checkpoint_key(identity))
-    trainer, rows, snapshots = train(data, settings, args.seed, device, checkpoints)
+    trainer, rows, snapshots = train(data, settings, args.seed, device, checkpoints, args.init_from)
 
     labels = snapshot_latents(trainer)[1].tolist()
     table = [
@@ -67,9 +70,14 @@ def run(args):
 
 
 def train(
-    data: LabelledImages, settings: TrainingSettings, seed: int, device: torch.device, checkpoints: Checkpoints
+    data: LabelledImages,
+    settings: TrainingSettings,
+    seed: int,
+    device: torch.device,
+    checkpoints: Checkpoints,
+    init_from: Path | None = None,
 ) -> tuple[Trainer, list[dict], list[dict]]:
-    """Trains to `settings.kimg`, from the newest checkpoint where there is one.
+    """Trains to `settings.kimg`, from the newest checkpoint where there is one, else from `init_from` or from scratch.
 
     Returns the trainer, the log's rows and the snapshots ({kimg, images: uint8 [n, H, H]}). Log rows and snapshots fall
     on multiples of their intervals, and on the end; what falls on the end alone is not carried on by a longer training.
@@ -90,6 +98,8 @@ def train(
         rows, snapshots = found["rows"], found["snapshots"]
         log.info("resuming at %g kimg", trainer.kimg)
     else:
+        if init_from:
+            start_from(init_from, {"G": trainer.generator, "D": trainer.discriminator, "G_ema": trainer.average})
         snapshots.append(take_snapshot())
 
     a = trainer.generator.architecture
