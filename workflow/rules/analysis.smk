@@ -31,7 +31,7 @@ rule make_tables:
         runtime=scaled(60),
     params:
         settings=grid_settings("statistics.confidence"),
-        results=RESULTS,
+        results=constant(RESULTS),
         tables=" ".join(f"--{name.replace('_', '-')} {RESULTS}/tables/{name}.csv" for name in TABLES),
     shell:
         "python -m ganaug make_tables --settings {params.settings:q} --results {params.results} {params.tables}"
@@ -59,7 +59,7 @@ rule make_figure:
         runtime=scaled(30),
     params:
         settings=grid_settings("statistics.confidence", "figures.dpi"),
-        results=RESULTS,
+        results=constant(RESULTS),
     shell:
         "python -m ganaug make_figure --figure {wildcards.figure} --settings {params.settings:q}"
         " --results {params.results} --png {output.png} --svg {output.svg} --log {log}"
@@ -84,7 +84,7 @@ rule make_report:
         runtime=scaled(30),
     params:
         settings=report_settings,
-        results=RESULTS,
+        results=constant(RESULTS),
     shell:
         "python -m ganaug make_report --settings {params.settings:q} --results {params.results}"
         " --report {output.report} --log {log}"

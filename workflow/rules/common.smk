@@ -12,8 +12,10 @@ from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
 # Jobs run this checkout's package with the Python that runs Snakemake, activated environment or not.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")])),
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+)
 if str(ROOT / "src") not in sys.path:
     sys.path.insert(0, str(ROOT / "src"))
 
@@ -100,6 +102,11 @@ def settings(*names, without=(), **more):
         return json.dumps({key: value for key, value in chosen.items() if key not in without}, sort_keys=True)
 
     return as_json
+
+
+def constant(folder):
+    """A params function: a folder that every job of a rule gets."""
+    return lambda wildcards: folder
 
 
 def seed(stage, *wildcard_names):

@@ -45,7 +45,7 @@ rule make_manifest:
         runtime=scaled(120),
     params:
         settings=settings("data.source", "data.classes", "data.max_bad_share", "data.near_copy_distance"),
-        root=DATA_ROOT,
+        root=constant(DATA_ROOT),
         listing=LISTING,
     shell:
         "python -m ganaug make_manifest --settings {params.settings:q} --data-root {params.root:q}"
@@ -115,7 +115,7 @@ rule make_test_set:
         runtime=scaled(60),
     params:
         settings=settings("data.resolution", "data.classes"),
-        root=DATA_ROOT,
+        root=constant(DATA_ROOT),
     shell:
         "python -m ganaug make_test_set --settings {params.settings:q} --splits {input.splits}"
         " --data-root {params.root:q} --test-images {output.images} --test-table {output.table}"
@@ -148,7 +148,7 @@ rule make_subset:
         settings=settings("splits.validation_share", "data.resolution", "data.classes", size=size_of),
         # Not of the size: a smaller size is a part of the larger one.
         seed=seed("subset", "replicate"),
-        root=DATA_ROOT,
+        root=constant(DATA_ROOT),
     shell:
         "python -m ganaug make_subset --settings {params.settings:q} --seed {params.seed}"
         " --splits {input.splits} --data-root {params.root:q}"
