@@ -110,7 +110,8 @@ def test_inception_runs_through_torch_fidelity(tmp_path):
 
 def write_set(folder, name, array, classes):
     np.save(folder / f"{name}.npy", array)
-    pd.DataFrame({"class": classes}).to_csv(folder / f"{name}.csv", index=False)
+    labels = [["a", "NA"].index(c) for c in classes]
+    pd.DataFrame({"class": classes, "label": labels}).to_csv(folder / f"{name}.csv", index=False)
 
 
 def run_stage(folder, lite0, **changes):

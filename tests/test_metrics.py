@@ -167,8 +167,9 @@ def test_comparisons_answer_the_question():
         ("gan", "none"),
         ("gan+classical", "none"),
         ("gan+classical", "classical"),
+        ("gan", "classical"),
     ]
-    assert comparisons(["gan", "classical"]) == []
+    assert comparisons(["gan+classical", "other"]) == []
 
 
 def test_differences_are_paired_by_replicate():

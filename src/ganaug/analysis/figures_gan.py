@@ -70,7 +70,8 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
     subsets = read_table(results / "tables" / "subsets.csv", ["size", "replicate", "class", "images"])
     positions = size_positions(subsets, settings.size_names)
     classes = sorted(table["class"].unique(), key=lambda name: (name != "all", name))  # `all` first: black, solid
-    kinds = table[["extractor", "metric"]].drop_duplicates().itertuples(index=False)
+    means = table[~table["metric"].str.endswith("_std")]  # a spread is no fidelity
+    kinds = means[["extractor", "metric"]].drop_duplicates().itertuples(index=False)
     parts = {(e, m): table[table["extractor"].eq(e) & table["metric"].eq(m)] for e, m in kinds}
     columns = 2 if len(parts) == 4 else min(3, len(parts))
     figure, grid = panels(-(-len(parts) // columns), columns, 4.2, 2.7)

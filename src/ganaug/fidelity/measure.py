@@ -48,17 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
     set_determinism(args.threads)
-    labels = {
-        name: read_csv(getattr(args, f"{name}_table"), dtype={"class": str})["class"] for name in ("real", "synthetic")
-    }
+    tables = {name: read_csv(getattr(args, f"{name}_table"), dtype={"class": str}) for name in ("real", "synthetic")}
+    labels = {name: table["class"] for name, table in tables.items()}
     check_counts(labels, settings)
     extractor = load_extractor(settings.extractor, args.weights, settings.input_size, pick_device(args.device))
     real = extract(extractor, np.load(args.real_images, mmap_mode="r"))
     synthetic = extract(extractor, np.load(args.synthetic_images, mmap_mode="r"))
     rows = measure(real, synthetic, settings, args.seed, "all")
-    for name in labels["real"].drop_duplicates():
+    for name in tables["real"].sort_values("label")["class"].drop_duplicates():
         of_class = (
-            features[(labels[side] == name).to_numpy()] for side, features in (("real", real), ("synthetic", synthetic))
+            features[(labels[side] == name).to_numpy(copy=True)]
+            for side, features in (("real", real), ("synthetic", synthetic))
         )
         rows += measure(*of_class, settings, args.seed, name)
     write_csv(args.fidelity, pd.DataFrame(rows))
