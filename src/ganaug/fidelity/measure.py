@@ -55,11 +55,9 @@ def run(args: argparse.Namespace) -> None:
     real = extract(extractor, np.load(args.real_images, mmap_mode="r"))
     synthetic = extract(extractor, np.load(args.synthetic_images, mmap_mode="r"))
     rows = measure(real, synthetic, settings, args.seed, "all")
+    sets = (real, labels["real"]), (synthetic, labels["synthetic"])
     for name in tables["real"].sort_values("label")["class"].drop_duplicates():
-        of_class = (
-            features[(labels[side] == name).to_numpy(copy=True)]
-            for side, features in (("real", real), ("synthetic", synthetic))
-        )
+        of_class = (features[(names == name).to_numpy(copy=True)] for features, names in sets)
         rows += measure(*of_class, settings, args.seed, name)
     write_csv(args.fidelity, pd.DataFrame(rows))
     write_csv(args.curve, pd.DataFrame(curve(extractor, real, args.snapshots, args.snapshot_table, settings)))
