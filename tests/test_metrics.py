@@ -185,3 +185,13 @@ def test_differences_are_paired_by_replicate():
     summary = summarise(differences, 0.95)
     assert len(summary) == 1 and summary.loc[0, "replicates"] == 3
     assert summary.loc[0, "ci_high"] - summary.loc[0, "ci_low"] == pytest.approx(0, abs=1e-12)
+
+
+def test_intervals_end_where_the_metrics_range_does():
+    values = pd.DataFrame({"metric": ["accuracy"] * 2 + ["mcc"] * 2, "value": [0.2, 0.6, -0.2, 0.4]})
+    limits = summarise(values, 0.95).set_index("metric")[["ci_low", "ci_high"]]
+    assert limits.loc["accuracy"].tolist() == [0, 1] and limits.loc["mcc"].tolist() == [-1, 1]
+    limits = summarise(values.assign(reference="none"), 0.95).set_index("metric")[["ci_low", "ci_high"]]
+    assert limits.loc["accuracy"].tolist() == [-1, 1] and limits.loc["mcc"].tolist() == [-2, 2]
+    single = summarise(values.drop([1, 3]), 0.95)
+    assert single["ci_low"].isna().all() and single["ci_high"].isna().all()

@@ -29,7 +29,7 @@ def learning_curve(results: Path, settings: FigureSettings) -> Figure:
     points = read_table(results / "tables" / "cells.csv", CELLS)
     means = read_table(results / "tables" / "summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
     series = {name: (i, {"augmentation": name}) for i, name in enumerate(settings.augmentations)}
-    return _against_size(results, settings, points, means, series, "{}", (0.0, 1.0))
+    return _against_size(results, settings, points, means, series, "{}")
 
 
 def differences(results: Path, settings: FigureSettings) -> Figure:
@@ -43,7 +43,7 @@ def differences(results: Path, settings: FigureSettings) -> Figure:
     more = itertools.count(len(known))
     styles = {pair: next(more) if index is None else index for pair, index in pairs.items()}
     series = {f"{a} − {b}": (index, {"augmentation": a, "reference": b}) for (a, b), index in styles.items()}
-    figure = _against_size(results, settings, points, means, series, "difference in {}", (-1.0, 1.0))
+    figure = _against_size(results, settings, points, means, series, "difference in {}")
     for axes in figure.axes:
         axes.axhline(0, color="#555555", linewidth=1, zorder=1)
     if not series:
@@ -51,12 +51,11 @@ def differences(results: Path, settings: FigureSettings) -> Figure:
     return figure
 
 
-def _against_size(results, settings, points, means, series: dict[str, tuple[int, dict]], label: str, bounds) -> Figure:
+def _against_size(results, settings, points, means, series: dict[str, tuple[int, dict]], label: str) -> Figure:
     """Panels of backbones x metrics: means with intervals, one line per series, and a faint point per replicate.
 
     points, means: tables with a row per replicate, and per mean. series: legend text to the number of its style and
-    the column values that select it. label: of the y axis, with a place for the metric. bounds: where intervals are
-    cut off when drawn.
+    the column values that select it. label: of the y axis, with a place for the metric.
     """
     positions = size_positions(read_table(results / "tables" / "subsets.csv", SUBSETS), settings.size_names)
     figure, grid = panels(len(settings.backbones), len(PANELS), 3.6, 3.3)
@@ -65,7 +64,7 @@ def _against_size(results, settings, points, means, series: dict[str, tuple[int,
             for place, (name, (style, columns)) in enumerate(series.items()):
                 where = {**columns, "backbone": backbone, "metric": metric}
                 moved = beside(positions, place, len(series))
-                _draw_series(axes, _select(points, where), _select(means, where), moved, name, style, bounds)
+                _draw_series(axes, _select(points, where), _select(means, where), moved, name, style)
             size_axis(axes, positions)
             axes.set_ylabel(label.format(OVERALL[metric]))
             if len(settings.backbones) > 1:
@@ -77,12 +76,12 @@ def _against_size(results, settings, points, means, series: dict[str, tuple[int,
     return figure
 
 
-def _draw_series(axes, points, means, positions, name: str, style: int, bounds) -> None:
+def _draw_series(axes, points, means, positions, name: str, style: int) -> None:
     look = series_style(style)
     means = means.set_index("size").reindex(positions)
     x, y = np.array(list(positions.values())), means["mean"].to_numpy(float)
     # Limits are NaN for one replicate: no bar is drawn.
-    low, high = means["ci_low"].clip(*bounds).to_numpy(float), means["ci_high"].clip(*bounds).to_numpy(float)
+    low, high = means["ci_low"].to_numpy(float), means["ci_high"].to_numpy(float)
     axes.scatter(points["size"].map(positions), points["value"], s=11, alpha=0.5, color=look["color"], linewidths=0)
     axes.vlines(x, low, high, color=look["color"], linewidth=1, alpha=0.8)
     axes.plot(x, y, label=name, **look)

@@ -14,8 +14,8 @@ def mean_interval(values, confidence: float) -> tuple[float, float, float, int]:
 
     mean ± t((1 + confidence) / 2, n - 1) · s / √n, s with n - 1 in the denominator. It covers what varies between
     replicates (draw of the images, seeds), not the choice of test images. It assumes roughly normal values, is very
-    wide for two or three values (t = 12.7 and 4.3 at 95 %), and is not clipped to a metric's range. One value gives NaN
-    limits, since nothing is known of its spread; no value gives NaN throughout.
+    wide for two or three values (t = 12.7 and 4.3 at 95 %). One value gives NaN limits, since nothing is known of its
+    spread; no value gives NaN throughout.
     """
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
@@ -37,11 +37,15 @@ def half_width(n: int, confidence: float) -> float:
 def summarise(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """One row per group of `table`'s columns other than replicate and value, in the order in which they first appear.
 
-    Adds mean, ci_low, ci_high, replicates (how many values there were).
+    Adds mean, ci_low, ci_high, replicates (how many values there were). Limits are cut off where the metric's range, or
+    for differences (a table with the column reference) twice its width, ends: what lies beyond is no possible mean.
     """
     keys = [c for c in table.columns if c not in ("replicate", "value")]
     rows = [(*key, *mean_interval(group, confidence)) for key, group in table.groupby(keys, sort=False)["value"]]
-    return pd.DataFrame(rows, columns=[*keys, "mean", "ci_low", "ci_high", "replicates"])
+    summary = pd.DataFrame(rows, columns=[*keys, "mean", "ci_low", "ci_high", "replicates"])
+    low = np.where(summary["metric"] == "mcc", -1.0, 0.0)
+    low, high = (low - 1, 1 - low) if "reference" in keys else (low, 1.0)
+    return summary.assign(ci_low=summary["ci_low"].clip(low, high), ci_high=summary["ci_high"].clip(low, high))
 
 
 def comparisons(augmentations: list[str]) -> list[tuple[str, str]]:
