@@ -265,14 +265,17 @@ def test_every_kind_of_file_is_handled_and_listed(tmp_path):
     assert by_file.loc["A/1.png", "pixels_sha256"] == by_file.loc["A/3.bmp", "pixels_sha256"]
 
 
-def test_too_many_bad_files_stop_the_run_and_are_named(tmp_path):
+def test_too_many_bad_files_stop_the_run_and_are_named(tmp_path, caplog):
+    caplog.set_level("INFO", "ganaug")
     root = folder_of(
         tmp_path / "r", A={f"{i}.png": picture(i) for i in range(8)}, B={"x.png": b"", "y.png": picture(9)}
     )
     manifest, _ = make_manifest(root, settings())
-    check_share(manifest, 0.1, Path("problems.csv"))
-    with pytest.raises(UserError, match=r"1 of 10 files .*0\.05 allows: 'B/x\.png' \(empty\)\. .*problems\.csv"):
-        check_share(manifest, 0.05, Path("problems.csv"))
+    check_share(manifest, 0.1)
+    assert "B/x.png: empty" not in caplog.text
+    with pytest.raises(UserError, match=r"1 of 10 files .*0\.05 allows: 'B/x\.png' \(empty\)\. .*the log"):
+        check_share(manifest, 0.05)
+    assert "B/x.png: empty" in caplog.text
 
 
 # --- splits and subsets ---------------------------------------------------------------------------------------------

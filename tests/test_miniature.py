@@ -3,6 +3,7 @@
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -129,6 +130,13 @@ def test_the_report_stands_alone_and_does_not_call_real_images_synthetic(finishe
     assert not re.search(r'(?:src|href)="(?!#|data:|https://doi\.org/|https://arxiv\.org/)', page)
     assert all(name in page for name in CLASSES)
     assert "synthetic phantom" not in page.lower()
+
+
+def test_snakemakes_own_report_has_the_captions(finished):
+    run(finished, STUDY, "--report", "report.zip")
+    with zipfile.ZipFile(finished / "report.zip") as archive:
+        content = "".join(archive.read(name).decode(errors="ignore") for name in archive.namelist() if "data" in name)
+    assert "Confusion matrices on the test set" in content and "What the GANs of replicate 1 made" in content
 
 
 def test_every_job_left_its_command_and_what_made_it(finished):

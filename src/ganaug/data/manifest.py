@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     write_csv(args.problems, problems)
     for problem, count in problems["problem"].value_counts().items():
         log.info("%s: %d", problem, count)
-    check_share(manifest, settings.max_bad_share, args.problems)
+    check_share(manifest, settings.max_bad_share)
 
 
 def make_manifest(root: Path, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -145,13 +145,15 @@ def _group(manifest: pd.DataFrame, distance: int) -> None:
     manifest.loc[used, "group"] = manifest.loc[used, "pixels_sha256"].groupby(numbers).transform("min")
 
 
-def check_share(manifest: pd.DataFrame, max_bad_share: float, problems: Path) -> None:
-    """Raises UserError where more than `max_bad_share` of the files can't be read, naming some of them."""
+def check_share(manifest: pd.DataFrame, max_bad_share: float) -> None:
+    """Raises UserError where more than `max_bad_share` of the files can't be read, naming some; the log names all."""
     bad = manifest[(manifest["status"] == "left out") & (manifest["pixels_sha256"] == "")]
     if len(bad) > max_bad_share * len(manifest):
+        for row in bad.itertuples():
+            log.info("%s: %s", row.file, row.reason)
         named = ", ".join(f"{row.file!r} ({row.reason})" for row in bad.head(NAMED).itertuples())
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         raise UserError(
             f"{len(bad)} of {len(manifest)} files can't be used, more than data.max_bad_share {max_bad_share} allows: "
-            f"{named}{more}. Mend or remove them, or raise the share; all are in {problems}"
+            f"{named}{more}. Mend or remove them, or raise the share; the log names them all"
         )
