@@ -5,14 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from ganaug.classify import training
 from ganaug.classify.augmentations import AUGMENTATIONS, Augmentation, classical
 from ganaug.classify.image_sets import MEAN, STD, ImageSet, normalise
 from ganaug.errors import UserError
-from ganaug.weights import Settings as WeightsSettings
-from ganaug.weights import weights
 
 STRENGTHS = {"rotation_degrees": 10, "shift": 0.1, "zoom": 0.1, "brightness": 0.2}
 NONE = dict.fromkeys(STRENGTHS, 0)
@@ -36,17 +33,10 @@ def settings(**changes):
     return training.Settings(**base | changes)
 
 
-@pytest.fixture(scope="module")
-def weights_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    save_file({k: v.contiguous() for k, v in weights(WeightsSettings(BACKBONE, "package", None)).items()}, path)
-    return path
-
-
-def trained(weights_file, synthetic=None, seed=5, **changes):
+def trained(lite0, synthetic=None, seed=5, **changes):
     """Test probabilities and history of a small training."""
     torch.use_deterministic_algorithms(True)
-    model = training.pretrained(BACKBONE, weights_file, 2, seed)
+    model = training.pretrained(BACKBONE, lite0, 2, seed)
     chosen = settings(**changes)
     model, history = training.train(model, image_set(20, 1), image_set(10, 2), synthetic, chosen, seed)
     return training.probabilities(model, image_set(30, 3), chosen.input_size), history
@@ -88,43 +78,43 @@ def test_the_published_augmentations_are_there():
     assert synthetic == {"none": False, "classical": False, "gan": True, "gan+classical": True}
 
 
-def test_a_user_adds_an_augmentation_in_one_place(weights_file, monkeypatch):
+def test_a_user_adds_an_augmentation_in_one_place(lite0, monkeypatch):
     invert = Augmentation(transform=lambda _: lambda image: 1 - image)
     monkeypatch.setitem(AUGMENTATIONS, "invert", invert)
-    one, _ = trained(weights_file, augmentation="invert")
-    other, _ = trained(weights_file)
+    one, _ = trained(lite0, augmentation="invert")
+    other, _ = trained(lite0)
     assert not np.array_equal(one, other)
 
 
 # --- fairness -------------------------------------------------------------------------------------------------------
 
 
-def test_an_augmentation_that_does_nothing_gives_the_predictions_of_none(weights_file):
-    none, history = trained(weights_file)
-    nothing, again = trained(weights_file, augmentation="classical", augmentation_settings=NONE)
+def test_an_augmentation_that_does_nothing_gives_the_predictions_of_none(lite0):
+    none, history = trained(lite0)
+    nothing, again = trained(lite0, augmentation="classical", augmentation_settings=NONE)
     np.testing.assert_array_equal(none, nothing)
     assert history.equals(again)
 
 
-def test_an_empty_synthetic_set_gives_the_predictions_of_none(weights_file):
-    none, _ = trained(weights_file)
+def test_an_empty_synthetic_set_gives_the_predictions_of_none(lite0):
+    none, _ = trained(lite0)
     empty = ImageSet(np.empty((0, 32, 32), np.uint8), np.empty(0, np.int64), ("a", "b"), ())
-    nothing, _ = trained(weights_file, augmentation="gan", synthetic=empty)
+    nothing, _ = trained(lite0, augmentation="gan", synthetic=empty)
     np.testing.assert_array_equal(none, nothing)
 
 
-def test_synthetic_images_are_trained_on_but_buy_no_steps(weights_file):
-    none, history = trained(weights_file, steps_per_epoch=None)
-    gan, other = trained(weights_file, augmentation="gan", synthetic=image_set(40, 9), steps_per_epoch=None)
+def test_synthetic_images_are_trained_on_but_buy_no_steps(lite0):
+    none, history = trained(lite0, steps_per_epoch=None)
+    gan, other = trained(lite0, augmentation="gan", synthetic=image_set(40, 9), steps_per_epoch=None)
     assert list(history["step"]) == list(other["step"]) == [3, 6]  # 20 real images in batches of 8, twice
     assert list(history["learning_rate"]) == list(other["learning_rate"])
     assert not np.array_equal(none, gan)
 
 
-def test_seeds_decide_the_bytes(weights_file):
-    first, _ = trained(weights_file)
-    again, _ = trained(weights_file)
-    other, _ = trained(weights_file, seed=6)
+def test_seeds_decide_the_bytes(lite0):
+    first, _ = trained(lite0)
+    again, _ = trained(lite0)
+    other, _ = trained(lite0, seed=6)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -143,14 +133,14 @@ def test_learning_rate_rises_then_falls():
     assert 0 < factors[-1] < 0.01
 
 
-def test_classes_weigh_alike_in_an_unbalanced_set(weights_file, monkeypatch):
+def test_classes_weigh_alike_in_an_unbalanced_set(lite0, monkeypatch):
     seen = []
     monkeypatch.setattr(
         training, "cross_entropy", lambda out, labels, weight: seen.append(weight) or (out.sum() * 0 + weight.sum())
     )
     real = image_set(12, 1)
     labels = np.array([0] * 9 + [1] * 3)
-    model = training.pretrained(BACKBONE, weights_file, 2, 1)
+    model = training.pretrained(BACKBONE, lite0, 2, 1)
     training.train(model, ImageSet(real.images, labels, real.classes, real.names), real, None, settings(), 1)
     np.testing.assert_allclose(seen[0], [12 / (2 * 9), 12 / (2 * 3)])
 
@@ -158,13 +148,13 @@ def test_classes_weigh_alike_in_an_unbalanced_set(weights_file, monkeypatch):
 # --- learning and selection -----------------------------------------------------------------------------------------
 
 
-def test_it_learns(weights_file):
-    probability, history = trained(weights_file, input_size=64, epochs=4, steps_per_epoch=10, learning_rate=0.003)
+def test_it_learns(lite0):
+    probability, history = trained(lite0, input_size=64, epochs=4, steps_per_epoch=10, learning_rate=0.003)
     assert (probability.argmax(1) == image_set(30, 3).labels).mean() > 0.9
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
 
 
-def test_the_epoch_with_the_lowest_validation_loss_is_kept(weights_file, monkeypatch):
+def test_the_epoch_with_the_lowest_validation_loss_is_kept(lite0, monkeypatch):
     losses = iter([0.7, 0.2, 0.9])
     states = []
 
@@ -173,25 +163,25 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(weights_file, monkeyp
         return {"validation_loss": next(losses), "validation_balanced_accuracy": 0.5}
 
     monkeypatch.setattr(training, "_validate", validate)
-    model = training.pretrained(BACKBONE, weights_file, 2, 1)
+    model = training.pretrained(BACKBONE, lite0, 2, 1)
     model, history = training.train(model, image_set(20, 1), image_set(10, 2), None, settings(epochs=3), 1)
     assert list(history["selected"]) == [False, True, False]
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_diverging_training_stops_with_advice(weights_file):
+def test_a_diverging_training_stops_with_advice(lite0):
     with pytest.raises(UserError, match=r"loss.*lower classifier\.learning_rate"):
-        trained(weights_file, learning_rate=1e18, epochs=4)
+        trained(lite0, learning_rate=1e18, epochs=4)
 
 
 # --- the network ----------------------------------------------------------------------------------------------------
 
 
-def test_one_grey_channel_sees_what_three_would(weights_file):
+def test_one_grey_channel_sees_what_three_would(lite0):
     import timm
 
-    grey = training.pretrained(BACKBONE, weights_file, 2, 1).eval()
-    colour = timm.create_model(BACKBONE, pretrained=True, pretrained_cfg_overlay={"file": str(weights_file)}).eval()
+    grey = training.pretrained(BACKBONE, lite0, 2, 1).eval()
+    colour = timm.create_model(BACKBONE, pretrained=True, pretrained_cfg_overlay={"file": str(lite0)}).eval()
     image = normalise(torch.rand(2, 1, 64, 64))
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -200,9 +190,9 @@ def test_one_grey_channel_sees_what_three_would(weights_file):
     assert normalise(torch.tensor(MEAN)) == 0 and normalise(torch.tensor(MEAN + STD)) == pytest.approx(1)
 
 
-def test_wrong_weights_are_refused(weights_file):
+def test_wrong_weights_are_refused(lite0):
     with pytest.raises(UserError, match="not the weights of timm's resnet18"):
-        training.pretrained("resnet18", weights_file, 2, 1)
+        training.pretrained("resnet18", lite0, 2, 1)
 
 
 def test_predictions_are_names_and_probabilities():

@@ -76,6 +76,15 @@ def test_other_modes_become_grey(mode, suffix, problem):
     assert np.corrcoef(decoded.pixels.ravel(), pixels.ravel())[0, 1] > 0.98
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_transparent_colour_is_laid_on_black(mode):
+    image = Image.new(mode, (8, 8), 200 if mode == "L" else (200, 200, 200))
+    file = io.BytesIO()
+    image.save(file, "PNG", transparency=200 if mode == "L" else (200, 200, 200))
+    decoded = images.decode(file.getvalue(), "x.png")
+    assert (decoded.pixels == 0).all() and decoded.problems == ("transparency",)
+
+
 def test_transparency_is_laid_on_black():
     pixels = picture(2)
     rgba = np.dstack([pixels] * 3 + [np.full_like(pixels, 255)])

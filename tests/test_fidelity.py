@@ -13,7 +13,6 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from ganaug.cli import main
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
-from ganaug.weights import Settings, weights
 
 
 def features(count, dimensions, seed, shift=0.0):
@@ -63,13 +62,6 @@ def test_precision_is_of_the_synthetic_and_recall_of_the_real():
     narrow = real[:40] * 0.1 + 0.45  # all within the real ones, covering little of them
     precision, recall = precision_recall(narrow, real, 3)
     assert precision == 1 and recall < 0.2
-
-
-@pytest.fixture(scope="module")
-def lite0(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    save_file({k: v.contiguous() for k, v in weights(Settings("tf_efficientnet_lite0", "package", None)).items()}, path)
-    return path
 
 
 def images(count, seed, blur=0):

@@ -31,7 +31,7 @@ STUDY = {
         **{"kimg": 0.2, "batch": 8, "channel_base": 512, "channel_max": 16, "latent": 16},
         **{"log_kimg": 0.1, "snapshot_kimg": 0.1, "snapshot_images": 16},
     },
-    "fidelity": {"extractor": "tf_efficientnet_lite0", "input_size": 32, "kid_subset_size": 8, "kid_subsets": 5},
+    "fidelity": {"extractor": "tf_efficientnet_lite0", "input_size": 32, "kid_subset_size": 6, "kid_subsets": 5},
     "classifier": {"input_size": 32, "epochs": 2, "steps_per_epoch": 2, "batch": 8},
     "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
 }

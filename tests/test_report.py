@@ -128,6 +128,11 @@ def test_what_it_must_not_be_taken_for(built):
     assert "not FID or KID" not in page.text and "different hospitals" in page.text
 
 
+def test_a_training_without_ada_is_told_as_such(tmp_path):
+    page, _ = build(tmp_path, SMALL, gan={"kimg": 40, "ada_target": None})
+    assert "ADA was off." in page.text and "the discriminator overfits" not in page.text
+
+
 def test_problems_of_the_data_are_counted(built):
     _, page, _ = built
     text = " ".join(page.text.split())

@@ -118,7 +118,7 @@ def test_the_same_inputs_give_the_same_bytes(tree, tmp_path):
         "data/splits.csv",
     ],
 )
-def test_a_missing_file_is_named_and_nothing_is_written_for_it(tree, tmp_path, missing, capsys):
+def test_a_missing_file_is_named_and_nothing_is_written(tree, tmp_path, missing, capsys):
     other = tmp_path / "other"
     shutil.copytree(tree, other)
     shutil.rmtree(other / "tables")
@@ -126,6 +126,7 @@ def test_a_missing_file_is_named_and_nothing_is_written_for_it(tree, tmp_path, m
     assert make_tables(other, SMALL) == 1
     shown = capsys.readouterr().err
     assert missing in shown and "Traceback" not in shown
+    assert not (other / "tables").exists()
 
 
 def test_cells_tested_on_different_images_are_refused(tree, tmp_path, capsys):

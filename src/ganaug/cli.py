@@ -70,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
             from ganaug.files import write_json
             from ganaug.provenance import record
 
-            write_json(args.provenance, record(stage, args.settings, args.seed, _inputs(parser, args), started))
+            inputs, outputs = _files(parser, args, "inputs"), _files(parser, args, "outputs")
+            write_json(args.provenance, record(stage, args.settings, args.seed, inputs, outputs, started))
     except UserError as error:
         log.error("%s: %s", stage, error)
         return 1
@@ -81,10 +82,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _inputs(parser: argparse.ArgumentParser, args: argparse.Namespace) -> list[Path]:
-    group = next((g for g in parser._action_groups if g.title == "inputs"), None)
+def _files(parser: argparse.ArgumentParser, args: argparse.Namespace, title: str) -> list[Path]:
+    group = next((g for g in parser._action_groups if g.title == title), None)
     values = [getattr(args, action.dest) for action in group._group_actions] if group else []
-    return [p for v in values if v is not None for p in (v if isinstance(v, list) else [v])]
+    return [value for value in values if value is not None]
 
 
 def _start_log(path: Path | None, command: list[str]) -> None:

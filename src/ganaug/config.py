@@ -118,20 +118,41 @@ def _contradictions(config: dict, augmentations: dict[str, bool]) -> list[str]:
             lines.append(
                 f"sizes: {size} leaves fewer than 2 training images per class beside {validation} for validation"
             )
-        smallest = round((size - validation) * min(1, config["synthetic"]["ratio"]))
-        if _generated(config, augmentations) and smallest < config["fidelity"]["kid_subset_size"]:
-            lines.append(
-                f"fidelity.kid_subset_size: {config['fidelity']['kid_subset_size']} is above the {smallest} images per "
-                f"class of size {size}; write at most {smallest}"
-            )
-    gan = config["gan"]
-    if gan["snapshot_kimg"] > gan["kimg"]:
-        lines.append(f"gan.snapshot_kimg: {gan['snapshot_kimg']} is above gan.kimg {gan['kimg']}; write at most that")
+    networks = {*config["backbones"], config["fidelity"]["extractor"]}
+    for name in sorted(config["weights"].keys() - networks):
+        lines.append(f"weights.{name}: the study has no such network; it has {', '.join(sorted(networks))}")
+    if any(augmentations.get(name) for name in config["augmentations"]):
+        lines += _gan_contradictions(config)
     return lines
 
 
-def _generated(config: dict, augmentations: dict[str, bool]) -> bool:
-    return any(augmentations[name] for name in config["augmentations"] if name in augmentations)
+def _gan_contradictions(config: dict) -> list[str]:
+    """Those of a study with GANs."""
+    lines, gan, fidelity = [], config["gan"], config["fidelity"]
+    if gan["snapshot_kimg"] > gan["kimg"]:
+        lines.append(f"gan.snapshot_kimg: {gan['snapshot_kimg']} is above gan.kimg {gan['kimg']}; write at most that")
+    if gan["channel_base"] < config["data"]["resolution"]:
+        lines.append(
+            f"gan.channel_base: {gan['channel_base']} leaves no feature map at data.resolution "
+            f"{config['data']['resolution']}; write at least {16 * config['data']['resolution']}"
+        )
+    for size in config["sizes"]:
+        if size == "all":
+            continue
+        # A group of near-copies may take the validation set one or two images above its share.
+        train = size - max(1, round(size * config["splits"]["validation_share"])) - 2
+        smallest = round(train * min(1, config["synthetic"]["ratio"]))
+        if smallest < fidelity["kid_subset_size"]:
+            lines.append(
+                f"fidelity.kid_subset_size: {fidelity['kid_subset_size']} is too much for size {size}, with {smallest} "
+                f"training images per class or a few more; write at most {smallest}"
+            )
+        if smallest <= fidelity["prc_neighborhood"]:
+            lines.append(
+                f"fidelity.prc_neighborhood: {fidelity['prc_neighborhood']} is too much for size {size}, with "
+                f"{smallest} training images per class or a few more; write at most {smallest - 1}"
+            )
+    return lines
 
 
 def document(schema: dict) -> str:

@@ -75,6 +75,19 @@ def write_array(path: Path | str, array) -> None:
         np.save(f, array)
 
 
+def write_tensors(path: Path | str, tensors: dict, **metadata: str) -> None:
+    """Tensors by name as safetensors, with at most one entry of metadata: several are written in an order that changes
+    from run to run, and so would the bytes."""
+    from safetensors.torch import save_file
+
+    if len(metadata) > 1:
+        raise ValueError(f"one entry of metadata at most, not {', '.join(metadata)}")
+    # Each with memory of its own: safetensors refuses what is shared.
+    whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    with written_whole(path) as temporary:
+        save_file(whole, temporary, metadata or None)
+
+
 def sha256_of(path: Path | str) -> str:
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()

@@ -6,20 +6,21 @@ import time
 
 log = logging.getLogger("ganaug")
 
+LOG_SECONDS = 15
+
 
 class Progress:
     """Counts units of work done.
 
     total: number of units; description: what is counted. `update(n, **figures)` adds n units and shows the figures
-    (losses, say). Lines go to the log at most every `log_seconds` seconds, and at the end.
+    (losses, say). Lines go to the log at most every LOG_SECONDS, and at the end.
     """
 
-    def __init__(self, total: float, description: str, unit: str, initial: float = 0, log_seconds: float = 15.0):
+    def __init__(self, total: float, description: str, unit: str, initial: float = 0):
         from tqdm import tqdm
 
         self.total, self.description, self.unit = total, description, unit
         self.done = self.initial = initial
-        self.log_seconds = log_seconds
         self.start = self.last_line = time.monotonic()
         self.bar = tqdm(
             total=total,
@@ -36,7 +37,7 @@ class Progress:
         self.bar.set_postfix({k: _short(v) for k, v in figures.items()}, refresh=False)
         self.bar.update(n)
         now = time.monotonic()
-        if now - self.last_line >= self.log_seconds or self.done >= self.total:
+        if now - self.last_line >= LOG_SECONDS or self.done >= self.total:
             self.last_line = now
             rate = (self.done - self.initial) / max(now - self.start, 1e-9)
             left = (self.total - self.done) / rate if rate > 0 else float("inf")

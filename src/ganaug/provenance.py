@@ -14,18 +14,22 @@ from ganaug.files import sha256_of
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "pillow", "torch", "torchvision", "timm", "torch-fidelity")
 
 
-def record(stage: str, settings: dict, seed: int | None, inputs: list[Path], started: float) -> dict:
+def record(
+    stage: str, settings: dict, seed: int | None, inputs: list[Path], outputs: list[Path], started: float
+) -> dict:
     """The provenance of a finished stage as a JSON-serialisable dict.
 
-    started: `time.time()` at the start. Input files are hashed (SHA-256); folders are named only, since their files
-    are hashed in the manifest. Seconds are wall and CPU seconds of this process, memory its peak in MiB.
+    started: `time.time()` at the start. Files are hashed (SHA-256); folders are named only, since their files are
+    hashed elsewhere: raw images in the manifest, results in the provenance of what made them. Seconds are wall and CPU
+    seconds of this process, memory its peak in MiB.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "stage": stage,
         "settings": settings,
         "seed": seed,
-        "inputs": {str(p): sha256_of(p) if p.is_file() else "folder" for p in inputs},
+        "inputs": _hashes(inputs),
+        "outputs": _hashes(outputs),
         "git_commit": _git_commit(),
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
@@ -35,6 +39,10 @@ def record(stage: str, settings: dict, seed: int | None, inputs: list[Path], sta
         "peak_memory_mib": round(usage.ru_maxrss / 1024, 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _hashes(paths: list[Path]) -> dict[str, str]:
+    return {str(p): sha256_of(p) if p.is_file() else "folder" for p in paths}
 
 
 def _version(package: str) -> str | None:

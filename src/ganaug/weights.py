@@ -2,16 +2,15 @@
 
 import argparse
 import difflib
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from ganaug.errors import UserError
-from ganaug.files import written_whole
+from ganaug.files import sha256_of, write_tensors
 
 INCEPTION = "inception-v3-compat"  # torch-fidelity's name of the network of the original FID
 PACKAGED = "tf_efficientnet_lite0"
@@ -34,11 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
-    state = weights(settings)
-    with written_whole(args.weights) as path:
-        # One entry: safetensors writes several in an order that changes from run to run.
-        metadata = {"weights": f"{settings.backbone} from {settings.source}"}
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, metadata)
+    write_tensors(args.weights, weights(settings), weights=f"{settings.backbone} from {settings.source}")
 
 
 def weights(settings: Settings) -> dict[str, torch.Tensor]:
@@ -120,9 +115,11 @@ def from_torch_fidelity(backbone: str) -> dict[str, torch.Tensor]:
 def from_file(path: Path, settings: Settings) -> dict[str, torch.Tensor]:
     where = f"weights.{settings.backbone}.source: {path}"
     if not path.is_file():
-        raise UserError(f"{where} is not a file; write `timm`, `package` or the path of a weights file")
+        raise UserError(
+            f"{where} is not a file; write `timm`, `package`, `torch-fidelity` or the path of a weights file"
+        )
     if settings.sha256:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = sha256_of(path)
         if found != settings.sha256:
             raise UserError(
                 f"{where} has the SHA-256 {found}, not {settings.sha256}; it is not the file that was meant"

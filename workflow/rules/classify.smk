@@ -8,6 +8,7 @@ localrules:
 rule prepare_weights:
     input:
         src=sources("prepare_weights"),
+        file=weights_file,
     output:
         weights=f"{RESULTS}/weights/{{backbone}}.safetensors",
         provenance=f"{RESULTS}/weights/{{backbone}}.provenance.json",

@@ -75,7 +75,7 @@ wildcard_constraints:
     size=r"\d+|all",
     replicate=r"\d+",
     augmentation="|".join(map(re.escape, AUGMENTATIONS)),
-    backbone=r"[A-Za-z0-9_-]+",
+    backbone=r"[A-Za-z0-9_.-]+",
     figure=r"[a-z_]+",
 
 
@@ -105,7 +105,7 @@ def settings(*names, without=(), **more):
 
 
 def constant(folder):
-    """A params function: a folder that every job of a rule gets."""
+    """A params function: a folder that every job of a rule gets. In a plain string Snakemake would expand braces."""
     return lambda wildcards: folder
 
 
@@ -157,6 +157,12 @@ def weights_of(network):
     )
 
 
+def weights_file(wildcards):
+    """The file that a network's weights come from, where the study names one."""
+    source = weights_of(wildcards.backbone)["source"]
+    return [] if source in ("package", "timm", "torch-fidelity") else os.path.expanduser(source)
+
+
 def grid_settings(*names):
     """A params function: the grid of cells and the named settings."""
     return settings(
@@ -201,7 +207,7 @@ def targets():
 
 
 def print_summary():
-    """The summary table on the terminal, at the end of a run of the whole study."""
+    """The study's newest summary table on the terminal."""
     summary = Path(RESULTS, "tables", "summary.csv")
     if summary.is_file():
         command = [sys.executable, "-m", "ganaug", "print_summary", "--summary", summary]

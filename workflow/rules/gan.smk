@@ -7,7 +7,7 @@ rule train_gan:
         leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
         images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
-        initial=STUDY["gan"]["init_from"] or [],
+        initial=os.path.expanduser(STUDY["gan"]["init_from"] or "") or [],
     output:
         generator=f"{RESULTS}/gan/{SUBSET}/generator.safetensors",
         training_log=f"{RESULTS}/gan/{SUBSET}/training.csv",

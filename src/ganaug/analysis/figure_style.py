@@ -94,3 +94,8 @@ def panels(rows: int, columns: int, width: float, height: float, labels: float =
     """
     figure = Figure(figsize=(width * columns + labels, height * rows + labels))
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def size_title(size) -> str:
+    """A size in words."""
+    return f"{size} per class" if size != "all" else "all images"

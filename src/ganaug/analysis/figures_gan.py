@@ -15,6 +15,7 @@ from ganaug.analysis.figure_style import (
     size_axis,
     size_colours,
     size_positions,
+    size_title,
 )
 from ganaug.analysis.results import read_table, readable
 
@@ -53,7 +54,7 @@ def gan_training(results: Path, settings: FigureSettings) -> Figure:
     figure.supxlabel("kimg (thousands of real images shown to the discriminator)", fontsize=9)
     sizes = [Line2D([], [], color=colours[s]) for s in colours]
     dashes = [Line2D([], [], color="#555555", linestyle=DASHES[(r - 1) % len(DASHES)]) for r in _few(settings)]
-    names = [f"{size} per class" if size != "all" else "all images" for size in colours]
+    names = [size_title(size) for size in colours]
     names += [f"replicate {r}" for r in _few(settings)]
     figure.legend([*sizes, *dashes], names, loc="outside upper center", ncols=min(len(names), 6))
     return figure
@@ -70,16 +71,14 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
     subsets = read_table(results / "tables" / "subsets.csv", ["size", "replicate", "class", "images"])
     positions = size_positions(subsets, settings.size_names)
     classes = sorted(table["class"].unique(), key=lambda name: (name != "all", name))  # `all` first: black, solid
-    means = table[~table["metric"].str.endswith("_std")]  # a spread is no fidelity
-    kinds = means[["extractor", "metric"]].drop_duplicates().itertuples(index=False)
+    measures = table[~table["metric"].str.endswith("_std")]  # a spread is no fidelity
+    kinds = measures[["extractor", "metric"]].drop_duplicates().itertuples(index=False)
     parts = {(e, m): table[table["extractor"].eq(e) & table["metric"].eq(m)] for e, m in kinds}
     columns = 2 if len(parts) == 4 else min(3, len(parts))
     figure, grid = panels(-(-len(parts) // columns), columns, 4.2, 2.7)
     for axes, ((extractor, metric), rows) in zip(grid.flat, parts.items(), strict=False):
         for index, name in enumerate(classes):
             ours, style = rows[rows["class"] == name], series_style(index)
-            if ours.empty:
-                continue
             moved = beside(positions, index, len(classes))
             axes.scatter(ours["size"].map(moved), ours["value"], s=9, alpha=0.4, color=style["color"], linewidths=0)
             means = ours.groupby("size")["value"].mean().reindex(moved)
@@ -89,7 +88,7 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
     for axes in grid.flat[len(parts) :]:
         axes.remove()
     figure.supxlabel(SIZE_LABEL, fontsize=9)
-    handles, names = max((axes.get_legend_handles_labels() for axes in figure.axes), key=lambda pair: len(pair[1]))
+    handles, names = grid.flat[0].get_legend_handles_labels()
     title = f"mean and points of n = {settings.replicates} replicate{'s' if settings.replicates > 1 else ''}"
     figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 5), title=title)
     return figure

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ganaug.analysis.figure_style import FigureSettings, panels
+from ganaug.analysis.figure_style import FigureSettings, panels, size_title
 from ganaug.analysis.results import read_table
 from ganaug.layout import subset_folder
 
@@ -34,7 +34,7 @@ def real_and_generated(results: Path, settings: FigureSettings) -> Figure:
     classes = _classes(rows[0][1][1])
     figure, grid = panels(len(rows), 2, 5.2, 0.8 * len(classes) + 0.3)
     for (size, *kinds), pair in zip(rows, grid, strict=True):
-        many = f"{size} per class" if size != "all" else "all images"
+        many = size_title(size)
         for axes, (images, table), kind in zip(pair, kinds, ("real, in training", "generated"), strict=True):
             _mosaic(axes, *_first_of_each(images, table, classes, SIDE_BY_SIDE), names=axes is pair[0])
             axes.set_title(f"{many}: {kind}")
@@ -54,14 +54,15 @@ def gan_progress(results: Path, settings: FigureSettings) -> Figure:
         names = train.drop_duplicates("label").set_index("label")["class"]
         first = table[table["index"] == 0].drop_duplicates("label")
         place = {names[r.label]: int(r.image) for r in first.itertuples()}
-        drawn.append((size, {c: [snapshots[i, place[c]] for i in shown] for c in _classes(train)}, kimg[shown]))
-    figure, grid = panels(len(drawn), 1, 9, 0.75 * len(place) + 0.5)
+        rows = {c: [snapshots[i, place[c]] for i in shown] for c in _classes(train) if c in place}
+        drawn.append((size, rows, kimg[shown]))
+    figure, grid = panels(len(drawn), 1, 9, 0.75 * len(drawn[0][1]) + 0.5)
     for axes, (size, rows, kimg) in zip(grid[:, 0], drawn, strict=True):
         side = next(iter(rows.values()))[0].shape[-1]
         _mosaic(axes, rows, side)
         axes.set_xticks([i * (side + GAP) + side / 2 for i in range(len(kimg))], [f"{k:g}" for k in kimg])
         axes.set_xlabel("kimg")
-        axes.set_title(f"{size} per class" if size != "all" else "all images")
+        axes.set_title(size_title(size))
     return figure
 
 

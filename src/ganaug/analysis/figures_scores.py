@@ -14,6 +14,7 @@ from ganaug.analysis.figure_style import (
     series_style,
     size_axis,
     size_positions,
+    size_title,
 )
 from ganaug.analysis.intervals import NO_AUGMENTATION, comparisons, paired_differences
 from ganaug.analysis.results import OVERALL, read_table
@@ -122,7 +123,7 @@ def confusion_matrices(results: Path, settings: FigureSettings) -> Figure:
             axes.set_yticks(range(len(classes)), names if j == 0 else [])
             axes.tick_params(length=0, labelsize=7.5)
             if i == 0:
-                axes.set_title(f"{size} per class" if size != "all" else "all images")
+                axes.set_title(size_title(size))
             if j == 0:
                 axes.set_ylabel(augmentation + (f"\n{backbone}" if len(settings.backbones) > 1 else ""), weight="bold")
     n = settings.replicates

@@ -1,6 +1,6 @@
 """Classification metrics of one cell, from its predictions on the test set.
 
-Every metric is scikit-learn's. What is undefined is decided here, on purpose:
+Counts and averages are scikit-learn's. What is undefined is decided here, on purpose:
 
 - A class without test images has no sensitivity and no AUROC (NaN), and averages over classes leave it out. A class
   that is the only one in the test set has no specificity and no AUROC.

@@ -45,20 +45,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
     cells, counts = score_cells(args.results, settings)
-    write_csv(args.cells, cells)
-    write_csv(args.summary, summarise(cells, settings.confidence))
-    write_csv(args.differences, summarise(paired_differences(cells, settings.augmentations), settings.confidence))
-    write_csv(args.confusion, counts)
-    write_csv(args.data, count_images(args.results, list(counts["label"].unique())))
-    write_csv(args.subsets, count_subsets(args.results, settings))
+    differences = paired_differences(cells, settings.augmentations)
+    tables = {
+        args.cells: cells,
+        args.summary: summarise(cells, settings.confidence),
+        args.differences: summarise(differences, settings.confidence),
+        args.confusion: counts,
+        args.data: count_images(args.results, list(counts["label"].unique())),
+        args.subsets: count_subsets(args.results, settings),
+    }
     if args.fidelity:
-        write_csv(args.fidelity, collect(args.results, settings, "fidelity", "fidelity.csv", FIDELITY))
+        tables[args.fidelity] = collect(args.results, settings, "fidelity", "fidelity.csv", FIDELITY)
     if args.fidelity_curve:
-        write_csv(args.fidelity_curve, collect(args.results, settings, "fidelity", "curve.csv", CURVE))
+        tables[args.fidelity_curve] = collect(args.results, settings, "fidelity", "curve.csv", CURVE)
     if args.gan_training:
         log = collect(args.results, settings, "gan", "training.csv", ["kimg"])
         tidy = log.melt(["size", "replicate", "kimg"], var_name="quantity").dropna(subset="value")
-        write_csv(args.gan_training, tidy)
+        tables[args.gan_training] = tidy
+    for path, table in tables.items():  # once all could be made
+        write_csv(path, table)
 
 
 FIDELITY = ["class", "extractor", "metric", "value"]

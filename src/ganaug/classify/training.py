@@ -17,13 +17,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
 from ganaug.classify.augmentations import AUGMENTATIONS
 from ganaug.classify.image_sets import ImageSet, normalise
 from ganaug.errors import UserError
-from ganaug.files import write_csv, written_whole
+from ganaug.files import write_csv, write_tensors
 from ganaug.progress import Progress
 from ganaug.seeding import derive_seed, pick_device, set_determinism
 
@@ -80,8 +79,7 @@ def run(args: argparse.Namespace) -> None:
     model, history = train(model, real, validation, synthetic, settings, args.seed)
     write_csv(args.history, history)
     write_csv(args.predictions, predictions(test, probabilities(model, test, settings.input_size)))
-    with written_whole(args.model) as path:
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path, {"backbone": settings.backbone})
+    write_tensors(args.model, model.state_dict(), backbone=settings.backbone)
 
 
 def pretrained(backbone: str, weights: Path, classes: int, seed: int) -> torch.nn.Module:

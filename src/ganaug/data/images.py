@@ -74,7 +74,8 @@ def decode(content: bytes, name: str = "") -> Decoded:
 
 def _grey(image: Image.Image) -> tuple[np.ndarray, str | None]:
     """(uint8 [H, W], what had to be converted)."""
-    if image.mode == "L":
+    transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    if image.mode == "L" and not transparent:
         return np.asarray(image), None
     if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image, dtype=np.float64))
@@ -82,14 +83,13 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, str | None]:
         scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
         return np.rint(scaled).astype(np.uint8), "16-bit" if image.mode.startswith("I") else "float"
     problem = {"RGBA": "RGBA", "LA": "transparency", "PA": "palette", "P": "palette", "CMYK": "CMYK", "1": "1-bit"}
-    transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     if transparent:
         rgba = image.convert("RGBA")
         background = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
         grey = Image.alpha_composite(background, rgba).convert("RGB").convert("L")
     else:
         grey = image.convert("RGB").convert("L")
-    return np.asarray(grey), problem.get(image.mode, "colour")
+    return np.asarray(grey), problem.get(image.mode, "transparency" if transparent else "colour")
 
 
 def to_square(pixels: np.ndarray, resolution: int) -> np.ndarray:

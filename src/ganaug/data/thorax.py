@@ -80,14 +80,14 @@ def project(person: Person, x: np.ndarray, y: np.ndarray, rng: np.random.Generat
     body = body_chord(person, x, y, rng)
     cage, reach = _cage(person, x, y)
     heart, vessels_great = _heart(person, x, y, rng)
-    lung = _lungs(person, x, y, reach, cage) - heart - vessels_great
+    lung = _lungs(person, x, y, cage) - heart - vessels_great
     lung = np.maximum(lung, 0)
     air = _airways(person, x, y, rng) + _stomach(person, x, y, rng)
     bone = person.bone * (
         _ribs(person, x, y, reach, rng)
         + _spine(person, x, y, rng)
         + _clavicles(person, x, y, rng)
-        + _scapulae(person, x, y, reach, rng)
+        + _scapulae(person, x, y, rng)
     )
     soft = np.maximum(body - lung - air, 0)
     soft *= 1 + 0.02 * smooth_noise(rng, x, y, 3.0)
@@ -122,7 +122,7 @@ def _cage(p: Person, x, y):
     return np.where(y > p.apex, chord, 0), reach
 
 
-def _lungs(p: Person, x, y, reach, cage):
+def _lungs(p: Person, x, y, cage):
     """Cage less mediastinum and less what lies below the domes y = base + k (x - xc)² + k' z²."""
     top = np.clip((y - p.apex) / 4.0, 0, 1)
     medial = 5.0 - (5.0 - p.mediastinum) * np.sqrt(1 - (1 - top) ** 2)
@@ -246,7 +246,7 @@ def _clavicles(p: Person, x, y, rng):
     return total
 
 
-def _scapulae(p: Person, x, y, reach, rng):
+def _scapulae(p: Person, x, y, rng):
     """Blades beside the upper ribs, with the spine of the blade and the humeral head."""
     total = np.zeros_like(x)
     inward = rng.uniform(-1.0, 3.0)

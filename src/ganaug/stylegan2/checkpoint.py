@@ -10,15 +10,17 @@ import torch
 from ganaug.files import sha256_of, write_text, written_whole
 
 log = logging.getLogger("ganaug")
+HERE = Path(__file__).parent
+SOURCES = {*HERE.glob("*.py"), HERE.parent / "seeding.py"} - {HERE / "sampling.py", HERE / "official.py"}
 
 
 def checkpoint_key(identity: dict) -> str:
     """Name of the folder for checkpoints of one training.
 
-    identity: JSON-serialisable, with all that decides the content at a given number of images. The sources of this
-    package and PyTorch's version are added, since they do too.
+    identity: JSON-serialisable, with all that decides the content at a given number of images. The sources of the
+    training and PyTorch's version are added, since they do too.
     """
-    sources = {p.name: sha256_of(p) for p in sorted(Path(__file__).parent.glob("*.py"))}
+    sources = {p.name: sha256_of(p) for p in sorted(SOURCES)}
     text = json.dumps([identity, sources, torch.__version__], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ganaug.errors import UserError
-from ganaug.files import written_whole
-from ganaug.stylegan2.layers import FullyConnected, Mapping, channels_at
+from ganaug.files import write_tensors
+from ganaug.stylegan2.layers import FullyConnected, Mapping
 from ganaug.stylegan2.ops import LRELU_GAIN, demodulation, fir_kernel, leaky_relu, modulated_convolution, upsample
 
 Noise = Sequence[Tensor] | Literal["const"] | None
@@ -45,7 +45,8 @@ class Architecture:
             )
 
     def channels(self, resolution: int) -> int:
-        return channels_at(resolution, self.channel_base, self.channel_max)
+        """Feature maps at a resolution: halved as the resolution doubles, at most channel_max."""
+        return min(self.channel_base // resolution, self.channel_max)
 
     @property
     def resolutions(self) -> list[int]:
@@ -179,13 +180,8 @@ class Generator(nn.Module):
 
 def save_generator(path: Path, generator: Generator, class_names: list[str]) -> None:
     """Writes a safetensors file; its metadata holds the architecture and the class names in order of label."""
-    from safetensors.torch import save_file
-
-    # One entry: the order of several is left to chance, and so would be the bytes.
     description = json.dumps({"architecture": asdict(generator.architecture), "classes": class_names})
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata={"stylegan2": description})
+    write_tensors(path, generator.state_dict(), stylegan2=description)
 
 
 def load_generator(path: Path) -> tuple[Generator, list[str]]:

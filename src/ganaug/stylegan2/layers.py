@@ -4,13 +4,14 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from ganaug.stylegan2.ops import LRELU_GAIN, leaky_relu
 
 
-def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
-    """Feature maps at a resolution: halved as the resolution doubles, at most channel_max."""
-    return min(channel_base // resolution, channel_max)
+def one_hot_classes(labels: Tensor, class_count: int) -> Tensor:
+    """labels [N] to [N, class_count] float32; no columns where there is nothing to condition on."""
+    return one_hot(labels, max(class_count, 1))[:, :class_count].float()
 
 
 def normalise_second_moment(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ganaug.errors import UserError
-from ganaug.files import written_whole
+from ganaug.files import write_tensors
 
 log = logging.getLogger("ganaug")
 NETWORKS = ("G", "D", "G_ema")
@@ -29,11 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from safetensors.torch import save_file
-
     tensors = read_pickle(args.pickle)
-    with written_whole(args.weights) as path:
-        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, path)
+    write_tensors(args.weights, tensors)
     log.info("%d tensors in %s", len(tensors), args.weights)
 
 

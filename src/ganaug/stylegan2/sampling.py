@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn.functional import one_hot
 
 from ganaug.errors import UserError
 from ganaug.files import write_array, write_csv
@@ -14,6 +13,7 @@ from ganaug.progress import Progress
 from ganaug.seeding import derive_seed, pick_device, set_determinism
 from ganaug.stylegan2.data import read_classes, to_uint8
 from ganaug.stylegan2.generator import Generator, load_generator
+from ganaug.stylegan2.layers import one_hot_classes
 from ganaug.stylegan2.settings import SamplingSettings
 
 log = logging.getLogger("ganaug")
@@ -63,7 +63,7 @@ def sample(generator: Generator, labels: np.ndarray, psi: float, seed: int) -> n
                 random = torch.Generator().manual_seed(derive_seed(seed, "sample", image=i))
                 z.append(torch.randn(1, a.latent, generator=random))
                 noise.append(generator.synthesis.draw_noise(1, random))
-            c = one_hot(torch.from_numpy(chosen), max(a.class_count, 1))[:, : a.class_count].float()
+            c = one_hot_classes(torch.from_numpy(chosen), a.class_count)
             maps = [torch.cat(layer).to(device) for layer in zip(*noise, strict=True)]
             made = generator(torch.cat(z).to(device), c.to(device), psi, maps)
             images[start : start + len(chosen)] = to_uint8(made)

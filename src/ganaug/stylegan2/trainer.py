@@ -11,7 +11,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from ganaug.errors import UserError
 from ganaug.seeding import derive_seed
@@ -19,6 +18,7 @@ from ganaug.stylegan2.ada import Augmentation
 from ganaug.stylegan2.data import LabelledImages, Stream
 from ganaug.stylegan2.discriminator import Discriminator
 from ganaug.stylegan2.generator import Architecture, Generator
+from ganaug.stylegan2.layers import one_hot_classes
 from ganaug.stylegan2.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ganaug.stylegan2.settings import TrainingSettings
 
@@ -27,6 +27,7 @@ PATH_INTERVAL = 4
 PATH_DECAY = 0.01  # of the running mean of path lengths
 PATH_SHRINK = 2  # path lengths on a batch smaller by this
 ADA_INTERVAL = 4  # steps between adjustments of p
+SNAPSHOT_BATCH = 32  # images at a time: 65 MiB each at 256 pixels
 BETAS, EPSILON = (0.0, 0.99), 1e-8  # Adam
 
 STATISTICS = ("loss_g", "loss_d", "r1", "path_length", "r_t", "real_score", "fake_score")
@@ -100,7 +101,7 @@ class Trainer:
         s, step = self.settings, self.images_seen // self.settings.batch
         self.random.manual_seed(derive_seed(self.seed, "step", images=self.images_seen))
         real, labels = self.stream.batch(self.images_seen, s.batch)
-        real, real_c = real.to(self.device), self._one_hot(labels.to(self.device))
+        real, real_c = real.to(self.device), self._classes(labels)
 
         self.train_generator()
         if s.path_length_weight and step % PATH_INTERVAL == 0:
@@ -160,7 +161,7 @@ class Trainer:
     def _latents(self, n: int) -> tuple[Tensor, Tensor]:
         """ws [n, w_count, latent] of random latents, some mixed of two from a random layer on, and their classes."""
         labels = self.labels[torch.randint(len(self.labels), (n,), generator=self.random, device=self.device)]
-        c = self._one_hot(labels)
+        c = self._classes(labels)
         z = torch.randn(2, n, self.settings.latent, generator=self.random, device=self.device)
         chance = torch.rand(2, n, generator=self.random, device=self.device)
         mapping, count = self.generator.mapping, self.generator.synthesis.w_count
@@ -176,10 +177,8 @@ class Trainer:
         ws, c = self._latents(n)
         return self.generator.synthesis(ws, self.generator.synthesis.draw_noise(n, self.random)), c
 
-    def _one_hot(self, labels: Tensor) -> Tensor:
-        """[N, class_count] float32; no columns where there is nothing to condition on."""
-        count = self.data.class_count
-        return one_hot(labels, count).float() if count else labels.new_zeros(len(labels), 0, dtype=torch.float32)
+    def _classes(self, labels: Tensor) -> Tensor:
+        return one_hot_classes(labels.to(self.device), self.data.class_count)
 
     def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad()
@@ -222,7 +221,8 @@ class Trainer:
     @torch.no_grad()
     def snapshot(self, z: Tensor, labels: Tensor) -> Tensor:
         """Images of the moving average, [n, C, H, H], for latents z [n, latent] and labels [n]; stored noise maps."""
-        return self.average(z.to(self.device), self._one_hot(labels.to(self.device)))
+        batches = zip(z.split(SNAPSHOT_BATCH), labels.split(SNAPSHOT_BATCH), strict=True)
+        return torch.cat([self.average(a.to(self.device), self._classes(b)).cpu() for a, b in batches])
 
     def state(self) -> dict:
         """All that a later step depends on: tensors and plain values."""

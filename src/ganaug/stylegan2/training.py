@@ -1,12 +1,10 @@
 """Stage train_gan: trains StyleGAN2-ADA on the training images of one subset."""
 
-import hashlib
 import logging
 import signal
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -48,10 +46,8 @@ def run(args):
         "seed": args.seed,
         "threads": args.threads,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "images": hashlib.sha256(np.ascontiguousarray(data.images)).hexdigest(),
-        "shape": data.images.shape,
-        "labels": hashlib.sha256(data.labels).hexdigest(),
-        "classes": len(data.class_names),
+        "images": sha256_of(args.images),
+        "table": sha256_of(args.table),
         "init_from": sha256_of(args.init_from) if args.init_from else None,
     }
     checkpoints = Checkpoints(args.checkpoints / checkpoint_key(identity))
