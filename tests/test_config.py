@@ -34,6 +34,10 @@ def test_a_study_without_gans_is_not_held_to_what_only_gans_need():
     resolve(copy.deepcopy(MINIMAL) | {"augmentations": ["none"], "sizes": [10], "gan": {"kimg": 2}}, SCHEMA, SYNTHETIC)
 
 
+def test_sizes_are_put_in_order():
+    assert resolve(MINIMAL | {"sizes": ["all", 500, 100]}, SCHEMA, SYNTHETIC)["sizes"] == [100, 500, "all"]
+
+
 def test_defaults_are_valid_and_leave_the_users_values():
     study = resolve(copy.deepcopy(MINIMAL) | {"gan": {"kimg": 300}}, SCHEMA, SYNTHETIC)
     assert study["gan"]["kimg"] == 300
@@ -71,6 +75,14 @@ def test_the_defaults_of_one_study_are_not_another_ones():
             "fidelity.prc_neighborhood: 80 is too much for size 100",
         ),
         ({"data": {"resolution": 1024}, "gan": {"channel_base": 256}}, "gan.channel_base: 256 leaves no feature map"),
+        ({"replicates": 2.0}, "replicates: 2.0 can't be used; write a whole number"),
+        ({"sizes": [100.0]}, "sizes.0: 100.0 can't be used"),
+        ({"gan": {"learning_rate": float("nan")}}, "gan.learning_rate: nan can't be used; write a number"),
+        ({"gan": {"kimg": float("inf")}}, "gan.kimg: inf can't be used"),
+        (
+            {"weights": {"efficientnet_b0": {"source": "timm", "sha256": "0" * 64}}},
+            "weights.efficientnet_b0.sha256: only a file is checked against it",
+        ),
         ({"weights": {"resnet5O": {"source": "timm"}}}, "weights.resnet5O: the study has no such network; it has"),
         ({"gan": {"kimg": 2}}, "gan.snapshot_kimg: 200 is above gan.kimg 2"),
     ],

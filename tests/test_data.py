@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganaug.cli import main
 from ganaug.data import images, leaks, near_copies, roles, sizes, sources, splits
-from ganaug.data.manifest import Settings, check_share, make_manifest
+from ganaug.data.manifest import Settings, check_classes, check_share, make_manifest
 from ganaug.errors import UserError
 
 RADIOGRAPHS = Path(__file__).parent.parent.parent / "shared" / "data" / "COVID-19_Radiography_Dataset"
@@ -287,6 +287,31 @@ def test_too_many_bad_files_stop_the_run_and_are_named(tmp_path, caplog):
     assert "B/x.png: empty" in caplog.text
 
 
+def test_a_class_without_usable_images_is_named(tmp_path):
+    """Copies across classes contradict each other and are all left out: a whole class may vanish."""
+    same = {f"{i}.png": picture(i) for i in range(6)}
+    others = {f"{i}.png": picture(i + 50) for i in range(6)}
+    root = folder_of(tmp_path / "r", A=same, B=same, C=others, D={f"{i}.png": picture(i + 80) for i in range(6)})
+    manifest, _ = make_manifest(root, settings())
+    with pytest.raises(UserError, match=r"class 'A': none of its 6 files can be used: copy in another class \(6\)"):
+        check_classes(manifest)
+
+
+def test_a_class_called_all_is_refused(tmp_path):
+    root = folder_of(tmp_path / "r", **{"all": {"0.png": picture(0)}, "B": {"1.png": picture(1)}})
+    with pytest.raises(UserError, match="called 'all'"):
+        make_manifest(root, settings())
+
+
+def test_an_image_that_changed_since_the_manifest_is_refused(tmp_path):
+    root = folder_of(tmp_path / "r", A={"0.png": picture(0)}, B={"1.png": picture(1)})
+    manifest, _ = make_manifest(root, settings())
+    (root / "A" / "0.png").write_bytes(encoded(picture(9), format="PNG"))
+    with pytest.raises(UserError, match=r"A/0\.png has changed since its manifest"):
+        images.pack(manifest, root, 16, ["A", "B"], tmp_path / "i.npy", tmp_path / "t.csv")
+    assert not (tmp_path / "i.npy").exists()
+
+
 # --- splits and subsets ---------------------------------------------------------------------------------------------
 
 
@@ -350,6 +375,26 @@ def test_replicates_differ():
     assert set(first["file"]) != set(second["file"])
 
 
+def test_a_large_group_goes_where_it_fits():
+    """One patient with many alike films must not fill the test set or the validation."""
+    rows = [(f"A/{i}.png", "A", "crowd" if i < 90 else f"a{i}") for i in range(200)]
+    rows += [(f"B/{i}.png", "B", f"b{i}") for i in range(200)]
+    manifest = pd.DataFrame(rows, columns=["file", "class", "group"]).assign(pixels_sha256="", status="used")
+    for seed in range(10):
+        split = splits.make_splits(manifest, 0.2, seed)
+        assert split.loc[split["side"] == "test", "class"].value_counts().to_dict() == {"A": 40, "B": 40}
+        subset = roles.take(roles.ordered_pool(split, 0.2, seed), 100)
+        assert (subset[subset["side"] == "validation"].groupby("class").size() <= 21).all()
+
+
+def test_too_few_training_images_for_what_comes_later_are_an_error_of_the_data():
+    table = sizes.check_sizes(splits.make_splits(made_manifest(), 0.2, seed=1), ["all"])
+    most = table["asked"].min()
+    sizes.check_training(table, sizes.Settings(["all"], 0.2, most // 2))
+    with pytest.raises(UserError, match=rf"size all: class 'A' has {most} images, .* {most} are needed"):
+        sizes.check_training(table, sizes.Settings(["all"], 0.2, most))
+
+
 def test_without_near_copies_the_shares_are_exact():
     manifest = made_manifest(groups_of_two=0, singles=(100, 100, 100))
     manifest = manifest[~manifest["group"].str.startswith("cross")]
@@ -396,7 +441,14 @@ def run_stages(root, out, source="folder", size=6):
     pack = {"resolution": 16, "classes": None}
     stage("make_manifest", read, "--data-root", root, "--manifest", out / "m.csv", "--problems", out / "problems.csv")
     stage("make_splits", {"test_share": 0.3}, "--seed", 1, "--manifest", out / "m.csv", "--splits", out / "s.csv")
-    stage("check_sizes", {"sizes": [size]}, "--splits", out / "s.csv", "--sizes", out / "sizes.csv")
+    stage(
+        "check_sizes",
+        {"sizes": [size], "validation_share": 0.2, "least_train": 2},
+        "--splits",
+        out / "s.csv",
+        "--sizes",
+        out / "sizes.csv",
+    )
     test = ("--test-images", out / "test.npy", "--test-table", out / "test.csv")
     stage("make_test_set", pack, "--splits", out / "s.csv", "--data-root", root, *test)
     sides = [

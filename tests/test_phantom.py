@@ -93,3 +93,32 @@ def test_impossible_settings_are_refused(tmp_path):
     settings = json.dumps({"images_per_class": 0, "resolution": 32})
     assert main(["make_phantoms", "--settings", settings, "--seed", "1", "--out", str(tmp_path / "p")]) == 1
     assert not (tmp_path / "p").exists()
+
+
+def test_classes_are_told_apart_better_the_more_images_there_are(tmp_path, lite0):
+    """By a plain classifier on ImageNet features, at the quickstart's resolution: above chance, far from perfect."""
+    import torch
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from ganaug.data.images import to_square
+    from ganaug.fidelity.extractors import extract, load_extractor
+
+    make(tmp_path, images_per_class=160, seed=2026, resolution=64)
+    extractor = load_extractor("tf_efficientnet_lite0", lite0, 64, torch.device("cpu"))
+    train, test = ([], []), ([], [])
+    for folder in sorted(path for path in tmp_path.iterdir() if path.is_dir()):
+        pixels = np.stack([to_square(np.asarray(Image.open(path)), 32) for path in sorted(folder.iterdir())])
+        features = extract(extractor, pixels).numpy()
+        for (x, y), part in ((train, features[:100]), (test, features[100:])):
+            x.append(part)
+            y.append([folder.name] * len(part))
+
+    def accuracy(images):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+        model.fit(np.concatenate([x[:images] for x in train[0]]), np.concatenate([y[:images] for y in train[1]]))
+        return model.score(np.concatenate(test[0]), np.concatenate(test[1]))
+
+    few, many = accuracy(10), accuracy(100)
+    assert 0.25 < few < many - 0.08 and many < 0.9

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import math
 import re
 from pathlib import Path
 
@@ -9,6 +10,20 @@ import jsonschema
 import yaml
 
 from ganaug.errors import UserError
+
+# JSON takes 2.0 for a whole number, and YAML has .nan and .inf: neither is a count or an amount of anything.
+_Validator = jsonschema.Draft202012Validator
+StrictValidator = jsonschema.validators.extend(
+    _Validator,
+    type_checker=_Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "number": lambda _, value: (
+                isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            ),
+        }
+    ),
+)
 
 
 def load_schema(path: Path | str) -> dict:
@@ -22,10 +37,11 @@ def resolve(config: dict, schema: dict, augmentations: dict[str, bool]) -> dict:
     each with whether it needs synthetic images. Raises UserError with one line per mistake: the key's path, what is
     wrong and what to write.
     """
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = StrictValidator(schema)
     mistakes = [line for error in validator.iter_errors(config) for line in _explain(error)]
     if not mistakes:
         config = with_defaults(copy.deepcopy(config), schema)
+        config["sizes"].sort(key=lambda size: math.inf if size == "all" else size)  # so that curves run left to right
         mistakes = _contradictions(config, augmentations)
     if mistakes:
         raise UserError("the study's configuration can't be used:\n" + "\n".join(f"  {m}" for m in sorted(mistakes)))
@@ -121,6 +137,9 @@ def _contradictions(config: dict, augmentations: dict[str, bool]) -> list[str]:
     networks = {*config["backbones"], config["fidelity"]["extractor"]}
     for name in sorted(config["weights"].keys() - networks):
         lines.append(f"weights.{name}: the study has no such network; it has {', '.join(sorted(networks))}")
+    for name, weights in config["weights"].items():
+        if weights["source"] in ("package", "timm", "torch-fidelity") and weights.get("sha256"):
+            lines.append(f"weights.{name}.sha256: only a file is checked against it; write the path of one as source")
     if any(augmentations.get(name) for name in config["augmentations"]):
         lines += _gan_contradictions(config)
     return lines

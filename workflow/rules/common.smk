@@ -120,6 +120,13 @@ def augmentation_settings(wildcards):
     return STUDY[block] if block else {}
 
 
+def least_train(wildcards):
+    """Training images per class that the study needs: without GANs one, with them what their fidelity is measured on."""
+    per_synthetic = min(1, STUDY["synthetic"]["ratio"])
+    needed = max(STUDY["fidelity"]["kid_subset_size"], STUDY["fidelity"]["prc_neighborhood"] + 1)
+    return -int(-needed // per_synthetic) if GENERATED else 1
+
+
 def size_of(wildcards):
     return wildcards.size if wildcards.size == "all" else int(wildcards.size)
 

@@ -1,5 +1,6 @@
 """Image files into square 8-bit grey arrays, each odd kind handled on purpose."""
 
+import hashlib
 import io
 import warnings
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
+from ganaug.errors import UserError
 from ganaug.files import write_array, write_csv
 from ganaug.progress import Progress
 
@@ -92,6 +94,12 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, str | None]:
     return np.asarray(grey), problem.get(image.mode, "transparency" if transparent else "colour")
 
 
+def pixels_sha256(pixels: np.ndarray) -> str:
+    """Of the shape and the grey pixels, uint8 [H, W]."""
+    height, width = pixels.shape
+    return hashlib.sha256(f"{height}x{width}:".encode() + pixels.tobytes()).hexdigest()
+
+
 def to_square(pixels: np.ndarray, resolution: int) -> np.ndarray:
     """uint8 [H, W] to uint8 [resolution, resolution].
 
@@ -115,7 +123,10 @@ def pack(rows: pd.DataFrame, root: Path, resolution: int, classes: list[str], im
     array = np.empty((len(rows), resolution, resolution), np.uint8)
     with Progress(len(rows), "packing", "images") as progress:
         for i, file in enumerate(rows["file"]):
-            array[i] = to_square(decode((root / file).read_bytes(), file).pixels, resolution)
+            pixels = decode((root / file).read_bytes(), file).pixels
+            if pixels_sha256(pixels) != rows["pixels_sha256"].iloc[i]:
+                raise UserError(f"{root / file} has changed since its manifest was made; start the workflow again")
+            array[i] = to_square(pixels, resolution)
             progress.update()
     columns = {"image": rows["file"], "class": rows["class"], "label": rows["class"].map(classes.index)}
     write_csv(table, pd.DataFrame(columns | {"group": rows["group"], "pixels_sha256": rows["pixels_sha256"]}))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ganaug.data.images import Unusable, decode
+from ganaug.data.images import Unusable, decode, pixels_sha256
 from ganaug.data.near_copies import groups, perceptual_hash
 from ganaug.data.sources import list_images
 from ganaug.errors import UserError
@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
     for problem, count in problems["problem"].value_counts().items():
         log.info("%s: %d", problem, count)
     check_share(manifest, settings.max_bad_share)
+    check_classes(manifest)
 
 
 def make_manifest(root: Path, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -91,7 +92,7 @@ def inspect(root: Path, file: str, label: str) -> dict:
     except Unusable as problem:
         return row | _left_out(file, label, str(problem))
     height, width = image.pixels.shape
-    digest = hashlib.sha256(f"{height}x{width}:".encode() + image.pixels.tobytes()).hexdigest()
+    digest = pixels_sha256(image.pixels)
     row |= {"format": image.format, "mode": image.mode, "width": width, "height": height, "pixels_sha256": digest}
     row |= {"perceptual_hash": perceptual_hash(image.pixels).tobytes().hex(), "status": "used", "reason": ""}
     return row | {"problems": [_problem(file, label, p, ACTIONS[p]) for p in image.problems]}
@@ -143,6 +144,18 @@ def _group(manifest: pd.DataFrame, distance: int) -> None:
     hashes = np.stack([np.frombuffer(bytes.fromhex(h), np.uint8) for h in manifest.loc[used, "perceptual_hash"]])
     numbers = pd.Series(groups(hashes, distance), index=used)
     manifest.loc[used, "group"] = manifest.loc[used, "pixels_sha256"].groupby(numbers).transform("min")
+
+
+def check_classes(manifest: pd.DataFrame) -> None:
+    """Raises UserError where a class has no usable image."""
+    used = manifest["status"] == "used"
+    for name, rows in manifest.groupby("class"):
+        if not used[rows.index].any():
+            reasons = ", ".join(f"{reason} ({n})" for reason, n in rows["reason"].value_counts().items())
+            raise UserError(
+                f"class {name!r}: none of its {len(rows)} files can be used: {reasons}. Mend them, or name the classes "
+                "to use in data.classes"
+            )
 
 
 def check_share(manifest: pd.DataFrame, max_bad_share: float) -> None:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ganaug.data.splits import owners, shuffled
+from ganaug.data.splits import fits, owners, shuffled
 
 
 def ordered_pool(splits: pd.DataFrame, validation_share: float, seed: int) -> pd.DataFrame:
@@ -23,11 +23,13 @@ def ordered_pool(splits: pd.DataFrame, validation_share: float, seed: int) -> pd
         for label, count in counts.items():
             seen[label] += count
         # Rounded as the sizes are: of 20 images and a share of 0.2, the 4th to be seen at 18.
-        lacks = validating[name] < max(1, round(validation_share * seen[name]))
-        if lacks and seen[name] > counts[name]:  # the first group of a class trains
+        lacking = max(1, round(validation_share * seen[name])) - validating[name]
+        # A group much larger than what lacks trains, and so does the first of a class.
+        validates = lacking > 0 and fits(counts[name], lacking) and seen[name] > counts[name]
+        if validates:
             for label, count in counts.items():
                 validating[label] += count
-        parts.append(images.assign(side="validation" if lacks and seen[name] > counts[name] else "train"))
+        parts.append(images.assign(side="validation" if validates else "train"))
     return pd.concat(parts, ignore_index=True)
 
 

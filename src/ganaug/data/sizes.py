@@ -12,9 +12,12 @@ from ganaug.files import read_csv, write_csv
 
 @dataclass(frozen=True)
 class Settings:
-    """sizes: real images per class, or `all`."""
+    """sizes: real images per class, or `all`. validation_share: of a subset. least_train: training images per class
+    that the study's later stages need."""
 
     sizes: list
+    validation_share: float
+    least_train: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    splits = read_csv(args.splits, dtype={"class": str})
-    write_csv(args.sizes, check_sizes(splits, Settings(**args.settings).sizes))
+    settings = Settings(**args.settings)
+    table = check_sizes(read_csv(args.splits, dtype={"class": str}), settings.sizes)
+    check_training(table, settings)
+    write_csv(args.sizes, table)
 
 
 def check_sizes(splits: pd.DataFrame, sizes: list) -> pd.DataFrame:
@@ -49,3 +54,15 @@ def check_sizes(splits: pd.DataFrame, sizes: list) -> pd.DataFrame:
             f"{available.min()}, add images, or lower splits.test_share"
         )
     return table
+
+
+def check_training(table: pd.DataFrame, settings: Settings) -> None:
+    """Raises UserError where a class is left with fewer than `least_train` training images beside its validation."""
+    for row in table.itertuples(name="Row"):
+        train = row.asked - max(1, round(settings.validation_share * row.asked))
+        if train < settings.least_train:
+            raise UserError(
+                f"size {row.size}: class {row[2]!r} has {row.asked} images, so about {train} to train on, but "
+                f"{settings.least_train} are needed (fidelity.kid_subset_size and fidelity.prc_neighborhood ask for "
+                "them, where there are GANs). Add images, or lower these settings"
+            )

@@ -27,6 +27,8 @@ def list_images(root: Path, source: str, classes: list[str] | None) -> list[tupl
     if missing:
         raise UserError(f"data.classes: no folder {_layout(source)} for {missing} in {root}; there are {found}")
     chosen = classes or found
+    if "all" in chosen:
+        raise UserError(f"data_root: a class in {root} is called 'all', the name of all classes together; rename it")
     if len(chosen) < 2:
         raise UserError(
             f"data_root: {root} has {len(chosen)} class folders of the layout {_layout(source)} that data.source "

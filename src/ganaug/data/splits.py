@@ -45,9 +45,10 @@ def make_splits(manifest: pd.DataFrame, test_share: float, seed: int) -> pd.Data
     test = set()
     for group in shuffled(owner, seed):
         name = owner[group]
-        if taken[name] < wanted[name]:
+        counts = used.loc[used["group"] == group, "class"].value_counts()
+        if taken[name] < wanted[name] and fits(counts[name], wanted[name] - taken[name]):
             test.add(group)
-            for label, count in used.loc[used["group"] == group, "class"].value_counts().items():
+            for label, count in counts.items():
                 taken[label] += count
     used["side"] = np.where(used["group"].isin(test), "test", "pool")
     for name in sizes.index:
@@ -59,6 +60,11 @@ def make_splits(manifest: pd.DataFrame, test_share: float, seed: int) -> pd.Data
                     f"{test_share}. Add images of it, or change the share"
                 )
     return used[["file", "class", "group", "pixels_sha256", "side"]]
+
+
+def fits(images: int, lacking: int) -> bool:
+    """Whether a group of near-copies may fill what a side lacks: it may go over, but not by much."""
+    return images <= 2 * lacking + 1
 
 
 def owners(images: pd.DataFrame) -> dict[str, str]:

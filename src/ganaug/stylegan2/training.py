@@ -148,15 +148,16 @@ def _passed(trainer: Trainer, interval_kimg: float) -> bool:
 
 
 class StopSignal:
-    """Context in which SIGTERM (a scheduler's notice, say) only sets `asked`."""
+    """Context in which SIGTERM (a scheduler's notice, say) and SIGINT (Ctrl-C) only set `asked`."""
 
     def __enter__(self):
         self.asked = False
-        self.before = signal.signal(signal.SIGTERM, self._note)
+        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def _note(self, *_):
         self.asked = True
 
     def __exit__(self, *_):
-        signal.signal(signal.SIGTERM, self.before)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
