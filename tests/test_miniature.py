@@ -186,3 +186,13 @@ def test_a_title_remakes_the_report_alone(finished):
 def test_an_augmentation_less_trains_nothing(finished):
     jobs = planned(run(finished, STUDY | {"augmentations": ["none", "gan"]}, "-n"))
     assert "train_classifier" not in jobs and "train_gan" not in jobs and jobs["make_tables"] == 1
+
+
+@pytest.mark.parametrize(("change", "subsets"), [({"sizes": [10, 15, 20]}, 1), ({"replicates": 2}, 2)], ids=str)
+def test_a_size_or_a_replicate_more_adds_just_its_own(finished, change, subsets):
+    jobs = planned(run(finished, STUDY | change, "-n"))
+    once = dict.fromkeys(["make_subset", "check_leaks", "train_gan", "sample_gan", "measure_fidelity"], subsets)
+    assert once | {"train_classifier": 4 * subsets} == {
+        name: count for name, count in jobs.items() if name in once or name == "train_classifier"
+    }
+    assert "make_splits" not in jobs and "make_manifest" not in jobs
