@@ -75,6 +75,7 @@ def test_the_defaults_of_one_study_are_not_another_ones():
             "fidelity.prc_neighborhood: 80 is too much for size 100",
         ),
         ({"data": {"resolution": 1024}, "gan": {"channel_base": 256}}, "gan.channel_base: 256 leaves no feature map"),
+        ({"gan": {"gpus": 3}}, "gan.batch: 32 can't be shared by 3 GPUs; write a multiple of 12"),
         ({"replicates": 2.0}, "replicates: 2.0 can't be used; write a whole number"),
         ({"sizes": [100.0]}, "sizes.0: 100.0 can't be used"),
         ({"gan": {"learning_rate": float("nan")}}, "gan.learning_rate: nan can't be used; write a number"),

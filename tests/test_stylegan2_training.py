@@ -26,11 +26,13 @@ from ganaug.stylegan2.trainer import Trainer, lazy_adam
 from ganaug.stylegan2.training import train
 
 SRC = Path(__file__).parents[1] / "src"
+CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parent / "golden" / "stylegan2_training.csv"  # the `undisturbed` run's log, torch 2.15, AVX2
 SETTINGS = {
     **{"kimg": 0.2, "batch": 8, "channel_base": 64, "channel_max": 8, "latent": 8, "mapping_layers": 2},
     **{"learning_rate": 0.0025, "r1_gamma": "auto", "ema_kimg": "auto", "ema_rampup": 0.05, "style_mixing": 0.9},
     **{"path_length_weight": 2.0, "ada_target": 0.6, "ada_kimg": 1.0, "mirror": True, "log_kimg": 0.05},
+    **{"ada_pipeline": "bgc", "precision": "float32", "half_resolutions": 4, "tf32": False, "cudnn_benchmark": False},
     **{"snapshot_kimg": 0.06, "snapshot_images": 5, "checkpoint_seconds": 0.0},
 }
 OUTPUTS = ("generator.safetensors", "training.csv", "snapshots.npy", "snapshots.csv")
@@ -43,8 +45,8 @@ def images_in_hand(n=30, size=8, classes=3, channels=None):
 
 
 def trainer(**changes):
-    data = changes.pop("data", images_in_hand())
-    return Trainer(data, TrainingSettings(**{**SETTINGS, **changes}), seed=1, device=torch.device("cpu"))
+    data, part = changes.pop("data", images_in_hand()), changes.pop("part", None)
+    return Trainer(data, TrainingSettings(**{**SETTINGS, **changes}), seed=1, device=CPU, part=part)
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +191,24 @@ def test_a_broken_newest_checkpoint_falls_back_to_the_one_before(tmp_path, caplo
     assert checkpoints.load_newest(100) is None
 
 
+def test_slow_checkpoints_are_written_less_often(tmp_path):
+    """Saving takes 2 % of the time at most, however short the interval; only an interval of 0 means every step."""
+
+    class Slow(Checkpoints):
+        count = 0
+
+        def save(self, images_seen, state):
+            self.count += 1
+            time.sleep(0.1)
+
+    for interval, most in ((0.001, 3), (0.0, 1000)):
+        slow = Slow(tmp_path)
+        start = time.monotonic()
+        train(images_in_hand(), TrainingSettings(**{**SETTINGS, "checkpoint_seconds": interval}), 1, CPU, slow)
+        seconds = time.monotonic() - start
+        assert slow.count <= min(most, 2 + seconds / 5) if interval else slow.count == 26
+
+
 def test_a_checkpoint_beyond_the_end_is_not_used_but_kept(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for images in (8, 16, 24):
@@ -234,6 +254,27 @@ def test_moving_average_follows_with_half_life_and_ramp_up():
     keep = 0.5**0.5
     torch.testing.assert_close(t.average.synthesis.b4.const, before * keep + now * (1 - keep))
     assert torch.equal(t.average.mapping.w_avg, t.generator.mapping.w_avg) and t.generator.mapping.w_avg.any()
+
+
+def test_the_mean_of_path_lengths_moves_by_its_decay():
+    t = trainer()
+    t.path_mean = torch.tensor(2.0)
+    t.regularise_path_length()
+    total, number = t.sums["path_length"].tolist()
+    assert number == 4  # half of the batch
+    assert t.path_mean.item() == pytest.approx(2 + 0.01 * (total / number - 2)) and not t.path_mean.requires_grad
+
+
+def test_the_mean_of_w_moves_in_both_main_phases():
+    t = trainer()
+    real, labels = t.stream.batch(0, 8)
+    for phase in (t.train_generator, lambda: t.train_discriminator(real, t._classes(labels))):
+        before = t.generator.mapping.w_avg.clone()
+        phase()
+        assert not torch.equal(t.generator.mapping.w_avg, before)
+    t.generator.mapping.w_avg.fill_(1)
+    t.generator.mapping.update_average(torch.zeros(8))
+    torch.testing.assert_close(t.generator.mapping.w_avg, torch.full((8,), 0.995))
 
 
 def test_r1_gamma_auto_is_the_published_heuristic():
@@ -284,23 +325,25 @@ def test_fake_classes_follow_the_real_distribution():
 def test_losses_that_are_not_finite_stop_the_training(tmp_path):
     settings = TrainingSettings(**{**SETTINGS, "learning_rate": 1e30})
     with pytest.raises(UserError, match=r"not finite at .* kimg; lower learning_rate"):
-        train(images_in_hand(), settings, 1, torch.device("cpu"), Checkpoints(tmp_path))
+        train(images_in_hand(), settings, 1, CPU, Checkpoints(tmp_path))
 
 
 def test_colour_and_unconditional_images_train_too(tmp_path):
     settings = TrainingSettings(**{**SETTINGS, "kimg": 0.04})
     data = images_in_hand(classes=1, channels=3)
-    t, rows, snapshots = train(data, settings, 1, torch.device("cpu"), Checkpoints(tmp_path))
+    t, rows, snapshots = train(data, settings, 1, CPU, Checkpoints(tmp_path))
     assert t.generator.architecture.class_count == 0 and rows[-1]["kimg"] == 0.04
     assert snapshots[-1]["images"].shape == (5, 8, 8, 3)
 
 
 def test_the_stream_shows_every_image_once_an_epoch_whatever_the_start():
     data = images_in_hand()
-    stream, later = Stream(data, 1, mirror=False), Stream(data, 1, mirror=False)
+    stream, later = Stream(data, 1, False, CPU), Stream(data, 1, False, CPU)
     images, labels = stream.batch(0, 60)
     for epoch in (images[:30], images[30:]):
-        assert sorted(x.numpy().tobytes() for x in epoch) == sorted(x.numpy().tobytes() for x in to_float(data.images))
+        assert sorted(x.numpy().tobytes() for x in epoch) == sorted(
+            x.numpy().tobytes() for x in to_float(torch.from_numpy(data.images))
+        )
     assert not torch.equal(images[:30], images[30:])
     again, again_labels = later.batch(40, 8)
     assert torch.equal(again, images[40:48]) and torch.equal(again_labels, labels[40:48])
@@ -308,15 +351,15 @@ def test_the_stream_shows_every_image_once_an_epoch_whatever_the_start():
 
 def test_mirroring_flips_some_images_left_to_right():
     data = images_in_hand()
-    plain, _ = Stream(data, 1, mirror=False).batch(0, 30)
-    mirrored, _ = Stream(data, 1, mirror=True).batch(0, 30)
+    plain, _ = Stream(data, 1, False, CPU).batch(0, 30)
+    mirrored, _ = Stream(data, 1, True, CPU).batch(0, 30)
     flipped = (mirrored == plain.flip(3)).all(3).all(2).all(1)
     assert 5 < flipped.sum() < 25 and torch.equal(mirrored[~flipped], plain[~flipped])
 
 
 def test_bytes_to_floats_and_back():
     x = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    f = to_float(x)
+    f = to_float(torch.from_numpy(x))
     assert f.shape == (1, 1, 16, 16) and f.min() == -1 and f.max() == 1
     assert np.array_equal(to_uint8(f), x)
     assert np.array_equal(to_uint8(torch.tensor([-3.0, 3.0]).reshape(2, 1, 1, 1)).ravel(), [0, 255])

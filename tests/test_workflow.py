@@ -32,7 +32,9 @@ def empty_radiographs(tmp_path):
 
 
 # Networks are the backbones and the fidelity extractor.
-@pytest.mark.parametrize(("name", "networks", "total"), [("config", 1, 49), ("paper", 4, 274), ("xray-small", 1, 97)])
+@pytest.mark.parametrize(
+    ("name", "networks", "total"), [("config", 1, 49), ("paper", 4, 274), ("xray-small", 1, 97), ("xray-64", 1, 25)]
+)
 def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs):
     study = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
     arguments = ["-n", "--cores", "2", "--configfile", ROOT / "config" / f"{name}.yaml"]
@@ -55,6 +57,17 @@ def test_another_study_does_not_inherit_from_the_quickstart(tmp_path):
     assert jobs["train_classifier"] == 5  # the schema's 5 replicates, not the quickstart's
     assert "train_gan" not in jobs and "measure_fidelity" not in jobs
     assert '"images_per_class": 400' in output
+
+
+def test_several_gpus_share_a_training(tmp_path):
+    study = {"study": "shared", "sizes": [100], "replicates": 1, "augmentations": ["gan"], "gan": {"gpus": 2}}
+    for device, start, gpus in (
+        ("auto", "torchrun --standalone --nproc-per-node 2 -m -- ganaug train_gan", 2),
+        ("cpu", "python -m ganaug train_gan", 0),
+    ):
+        (tmp_path / "shared.yaml").write_text(yaml.safe_dump({**study, "device": device}))
+        output = snakemake(tmp_path, "-n", "-p", "--cores", "1", "--configfile", "shared.yaml", "--until", "train_gan")
+        assert start in output and f"gpu={gpus}" in output
 
 
 def test_a_mistyped_setting_is_refused_before_any_job(tmp_path):

@@ -58,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     known, _ = common.parse_known_args(argv[1:])
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read when the libraries load
         os.environ[name] = str(known.threads)
-    _start_log(known.log, ["python", "-m", "ganaug", *argv])
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one writes for all
+    _start_log(known.log, ["python", "-m", "ganaug", *argv], first)
     log = logging.getLogger("ganaug")
     try:
         module = importlib.import_module(STAGES[stage])
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         module.add_arguments(parser)
         args = parser.parse_args(argv[1:])
         module.run(args)
-        if args.provenance:
+        if args.provenance and first:
             from ganaug.files import write_json
             from ganaug.provenance import record
 
@@ -88,13 +89,13 @@ def _files(parser: argparse.ArgumentParser, args: argparse.Namespace, title: str
     return [value for value in values if value is not None]
 
 
-def _start_log(path: Path | None, command: list[str]) -> None:
+def _start_log(path: Path | None, command: list[str], first: bool) -> None:
     """Everything to the log file, errors to the terminal too; without a log file all goes to the terminal."""
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.ERROR if path else logging.INFO)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
-    if path:
+    if path and first:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(path, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

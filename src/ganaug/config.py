@@ -150,6 +150,10 @@ def _gan_contradictions(config: dict) -> list[str]:
     lines, gan, fidelity = [], config["gan"], config["fidelity"]
     if gan["snapshot_kimg"] > gan["kimg"]:
         lines.append(f"gan.snapshot_kimg: {gan['snapshot_kimg']} is above gan.kimg {gan['kimg']}; write at most that")
+    if gan["batch"] % (4 * gan["gpus"]):
+        lines.append(
+            f"gan.batch: {gan['batch']} can't be shared by {gan['gpus']} GPUs; write a multiple of {4 * gan['gpus']}"
+        )
     if gan["channel_base"] < config["data"]["resolution"]:
         lines.append(
             f"gan.channel_base: {gan['channel_base']} leaves no feature map at data.resolution "

@@ -135,6 +135,13 @@ def gpus(wildcards):
     return 0 if STUDY["device"] == "cpu" else 1
 
 
+def launcher():
+    """The start of a GAN training's command: one process, or one per GPU."""
+    gpus = 1 if STUDY["device"] == "cpu" else STUDY["gan"]["gpus"]
+    # The dashes keep torchrun from taking the stage's --log for a short form of its own options.
+    return "python -m" if gpus == 1 else f"torchrun --standalone --nproc-per-node {gpus} -m --"
+
+
 def scaled(amount):
     """A resource that grows with every attempt, for jobs that ran out of it."""
     return lambda wildcards, attempt: amount * attempt

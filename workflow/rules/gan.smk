@@ -23,11 +23,12 @@ rule train_gan:
         "../../envs/ganaug.yaml"
     threads: STUDY["threads"]["gan"]
     resources:
-        gpu=gpus,
+        gpu=0 if STUDY["device"] == "cpu" else STUDY["gan"]["gpus"],
         mem_mb=scaled(8000),
         runtime=scaled(2880),
     params:
-        settings=settings("gan", without=["init_from"]),
+        launcher=launcher(),
+        settings=settings("gan", without=["init_from", "gpus"]),
         initial=lambda wildcards, input: f"--init-from {quote(input.initial)}" if input.initial else "",
         seed=seed("gan", "size", "replicate"),
         threads=STUDY["threads"]["gan"],
@@ -35,7 +36,7 @@ rule train_gan:
         # Not an output: what a killed training has reached must outlive it.
         checkpoints=f"{RESULTS}/checkpoints/gan/{SUBSET}",
     shell:
-        "python -m ganaug train_gan --settings {params.settings:q} --seed {params.seed} --threads {params.threads}"
+        "{params.launcher} ganaug train_gan --settings {params.settings:q} --seed {params.seed} --threads {params.threads}"
         " --device {params.device} --images {input.images} --table {input.table} --generator {output.generator}"
         " {params.initial} --training-log {output.training_log} --snapshots {output.snapshots}"
         " --snapshot-table {output.snapshot_table} --checkpoints {params.checkpoints}"

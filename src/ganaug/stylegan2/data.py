@@ -52,20 +52,28 @@ def read_images(images_path: Path, table_path: Path) -> LabelledImages:
 
 
 class Stream:
-    """Endless order of training images: every epoch a new permutation, a function of seed and position alone."""
+    """Endless order of training images: every epoch a new permutation, a function of seed and position alone.
 
-    def __init__(self, data: LabelledImages, seed: int, mirror: bool):
-        self.data, self.seed, self.mirror = data, seed, mirror
+    On a GPU all images are held there where they fit, else every batch is read from their file.
+    """
+
+    def __init__(self, data: LabelledImages, seed: int, mirror: bool, device: torch.device):
+        self.data, self.seed, self.mirror, self.device = data, seed, mirror, device
+        self.held = torch.from_numpy(np.array(data.images)).to(device) if fits(data.images, device) else None
         self.epoch, self.order = -1, np.empty(0, np.int64)
 
     def batch(self, position: int, count: int) -> tuple[Tensor, Tensor]:
         """Images float32 [count, C, H, H] in [-1, 1] and labels int64 [count], from `position` images on."""
         index = np.array([self._index(i) for i in range(position, position + count)])
-        images = self.data.images[index]
+        if self.held is None:
+            images = torch.from_numpy(self.data.images[index]).to(self.device)
+        else:
+            images = self.held[torch.from_numpy(index).to(self.device)]
         if self.mirror:
             flips = np.random.default_rng(derive_seed(self.seed, "mirror", images=position)).random(count) < 0.5
-            images[flips] = images[flips, :, ::-1]
-        return to_float(images), torch.from_numpy(self.data.labels[index])
+            flips = torch.from_numpy(flips).to(self.device)
+            images[flips] = images[flips].flip(2)
+        return to_float(images), torch.from_numpy(self.data.labels[index]).to(self.device)
 
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self.data.labels))
@@ -75,9 +83,14 @@ class Stream:
         return self.order[place]
 
 
-def to_float(images: np.ndarray) -> Tensor:
+def fits(images: np.ndarray, device: torch.device) -> bool:
+    """Whether the images take no more than a quarter of the GPU's free memory; never for a CPU."""
+    return device.type == "cuda" and images.nbytes <= torch.cuda.mem_get_info(device)[0] / 4
+
+
+def to_float(images: Tensor) -> Tensor:
     """uint8 [N, H, W] or [N, H, W, C] -> float32 [N, C, H, W] in [-1, 1]."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).float() / 127.5 - 1
+    x = images.float() / 127.5 - 1
     return x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ganaug.stylegan2.generator import Architecture
 from ganaug.stylegan2.layers import FullyConnected, Mapping
-from ganaug.stylegan2.ops import LRELU_GAIN, blur, convolve, downsample, fir_kernel, leaky_relu, pointwise
+from ganaug.stylegan2.ops import LRELU_GAIN, blur, clamp, convolve, downsample, fir_kernel, leaky_relu, pointwise
 
 MAPPING_LAYERS = 8
 GROUP = 4  # samples over which the minibatch standard deviation is taken
@@ -26,24 +26,30 @@ class Convolution(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
         self.bias = nn.Parameter(torch.zeros(outputs)) if activate else None
         self.register_buffer("resample_filter", fir_kernel())
+        self.outer_gain = gain
         self.gain = gain * (LRELU_GAIN if activate else 1.0)
         self.weight_gain = self.gain / math.sqrt(inputs * size**2)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.weight_gain
-        bias = None if self.bias is None else self.bias * self.gain
+        weight = (self.weight * self.weight_gain).to(x.dtype)
+        bias = None if self.bias is None else (self.bias * self.gain).to(x.dtype)
         if self.size == 1:
             x = downsample(x, self.resample_filter) if self.down else x
-            return pointwise(x, weight, bias)
+            return clamp(pointwise(x, weight, bias), self.outer_gain)
         if self.down:
             x = convolve(blur(x, self.resample_filter, padding=2), weight, stride=2)
         else:
             x = convolve(x, weight, padding=1)
-        return leaky_relu(x.add_(bias[:, None, None]))
+        return clamp(leaky_relu(x.add_(bias[:, None, None])), self.outer_gain)
 
 
 class Block(nn.Module):
-    """Residual block from one resolution to its half; the first one also takes in the image."""
+    """Residual block from one resolution to its half; the first one also takes in the image.
+
+    half: bfloat16 or float16, in which the block computes; None for the precision of what comes in.
+    """
+
+    half: torch.dtype | None = None
 
     def __init__(self, inputs: int, outputs: int, image_channels: int | None):
         super().__init__()
@@ -106,8 +112,9 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, c: Tensor) -> Tensor:
         x = images
         for r in self.resolutions:
-            x = getattr(self, f"b{r}")(x)
-        x = self.b4(x)
+            block = getattr(self, f"b{r}")
+            x = block(x.to(block.half or images.dtype))
+        x = self.b4(x.to(images.dtype))
         if self.mapping is None:
             return x
         return (x * self.mapping(None, c)).sum(1, keepdim=True) / math.sqrt(x.shape[1])

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from ganaug.errors import UserError
 from ganaug.files import write_tensors
 from ganaug.stylegan2.layers import FullyConnected, Mapping
-from ganaug.stylegan2.ops import LRELU_GAIN, demodulation, fir_kernel, leaky_relu, modulated_convolution, upsample
+from ganaug.stylegan2.ops import (
+    LRELU_GAIN,
+    clamp,
+    demodulation,
+    fir_kernel,
+    leaky_relu,
+    modulated_convolution,
+    upsample,
+)
 
 Noise = Sequence[Tensor] | Literal["const"] | None
 
@@ -69,13 +77,16 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x: [N, I, H, W]; w: [N, latent]; noise: standard normal, broadcastable to [N, 1, H', W']."""
-        styles = self.affine(w)
-        scale = demodulation(self.weight, styles) * LRELU_GAIN
-        x = modulated_convolution(x, self.weight, styles, self.resample_filter if self.up else None)
-        x = torch.addcmul((self.bias * LRELU_GAIN)[:, None, None], x, scale[:, :, None, None])
+        styles, weight = self.affine(w), self.weight
+        if x.element_size() == 2:  # demodulation takes out any scale, and with this one 16 bits do not overflow before
+            styles = styles / styles.abs().amax(1, keepdim=True)
+            weight = weight / (weight.abs().amax((1, 2, 3), keepdim=True) * math.sqrt(weight[0].numel()))
+        scale = (demodulation(weight, styles) * LRELU_GAIN).to(x.dtype)
+        x = modulated_convolution(x, weight, styles, self.resample_filter if self.up else None)
+        x = torch.addcmul((self.bias * LRELU_GAIN).to(x.dtype)[:, None, None], x, scale[:, :, None, None])
         if noise is not None:
-            x = x.add_(noise * (self.noise_strength * LRELU_GAIN))
-        return leaky_relu(x)
+            x = x.add_((noise * (self.noise_strength * LRELU_GAIN)).to(x.dtype))
+        return clamp(leaky_relu(x))
 
 
 class ToImage(nn.Module):
@@ -90,12 +101,17 @@ class ToImage(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         # A matrix product per sample: [N, HW, I] x [N, I, O].
         weight = self.weight[:, :, 0, 0] * (self.affine(w) / math.sqrt(x.shape[1]))[:, None]
-        pixels = torch.bmm(x.permute(0, 2, 3, 1).flatten(1, 2), weight.transpose(1, 2)) + self.bias
-        return pixels.transpose(1, 2).unflatten(2, x.shape[2:])
+        pixels = torch.bmm(x.permute(0, 2, 3, 1).flatten(1, 2), weight.transpose(1, 2).to(x.dtype))
+        return clamp(pixels + self.bias.to(x.dtype)).transpose(1, 2).unflatten(2, x.shape[2:]).to(w.dtype)
 
 
 class SynthesisBlock(nn.Module):
-    """The layers of one resolution and its addition to the image. The first block starts from a learned constant."""
+    """The layers of one resolution and its addition to the image. The first block starts from a learned constant.
+
+    half: bfloat16 or float16, in which the block computes; None for the precision of w.
+    """
+
+    half: torch.dtype | None = None
 
     def __init__(self, resolution: int, architecture: Architecture):
         super().__init__()
@@ -117,6 +133,7 @@ class SynthesisBlock(nn.Module):
         """ws: one w per layer and one for the image, noise: one per layer. Returns feature maps and image so far."""
         if self.first:
             x = self.const.expand(len(ws[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = x.to(self.half or ws[0].dtype)
         for layer, w, layer_noise in zip(self.layers, ws, noise, strict=False):
             x = layer(x, w, layer_noise)
         addition = self.torgb(x, ws[-1])
@@ -176,6 +193,16 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor, psi: float = 1.0, noise: Noise = "const") -> Tensor:
         return self.synthesis(self.latents(z, c, psi), noise)
+
+
+def use_half(network: nn.Module, dtype: torch.dtype, count: int) -> None:
+    """Has the blocks of the `count` highest resolutions, from 8 pixels on, compute in 16 bits (ADA, appendix C).
+
+    network: a Synthesis or a Discriminator. Weights, styles, images and all else stay as they are.
+    """
+    for r in sorted(network.resolutions)[-count:]:
+        if r >= 8:
+            getattr(network, f"b{r}").half = dtype
 
 
 def save_generator(path: Path, generator: Generator, class_names: list[str]) -> None:

@@ -70,9 +70,9 @@ class Mapping(nn.Module):
         return x
 
     @torch.no_grad()
-    def update_average(self, w: Tensor, decay: float = 0.995) -> None:
-        """Moves w_avg towards the mean of the rows of w, by 1 - decay."""
-        self.w_avg.lerp_(w.detach().mean(0), 1 - decay)
+    def update_average(self, mean: Tensor, decay: float = 0.995) -> None:
+        """Moves w_avg towards a batch's mean of w, [w_dim], by 1 - decay."""
+        self.w_avg.lerp_(mean, 1 - decay)
 
     def truncate(self, w: Tensor, psi: float) -> Tensor:
         """Pulls w towards w_avg: psi 1 leaves it, psi 0 gives w_avg itself (StyleGAN, appendix B)."""

@@ -86,18 +86,26 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y.permute(0, 3, 1, 2)
 
 
+CLAMP = 256.0  # bound of activations in 16 bits (ADA, appendix C: 10 times what well-behaved networks reach)
+
+
+def clamp(x: Tensor, gain: float = 1.0) -> Tensor:
+    """Keeps activations of 16 bits within +-256 gain, where float16 can't overflow; others pass unchanged."""
+    return x.clamp(-CLAMP * gain, CLAMP * gain) if x.element_size() == 2 else x
+
+
 def blur(x: Tensor, kernel: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
     """Filters every channel of x with `kernel` after zero padding on each side, keeping each `stride`-th sample.
 
     The kernel is symmetric, so that convolution and correlation are the same.
     """
-    weight = (kernel * gain).expand(x.shape[1], 1, *kernel.shape)
+    weight = (kernel * gain).to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
     return convolve(x, weight, stride, padding, groups=x.shape[1])
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, C, 2H, 2W]: zeros between the samples, then the filter with gain 4."""
-    weight = (kernel * 4).expand(x.shape[1], 1, *kernel.shape)
+    weight = (kernel * 4).to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
     return convolve(x, weight, stride=2, padding=1, transposed=True, groups=x.shape[1])
 
 
@@ -125,7 +133,7 @@ def modulated_convolution(x: Tensor, weight: Tensor, styles: Tensor, kernel: Ten
     Scaling the weights of input channel i is scaling channel i of the input, so one ordinary convolution serves all
     samples. With `kernel` the output is twice the size: transposed convolution with stride 2, then the low-pass filter.
     """
-    x = x * styles[:, :, None, None]
+    x, weight = x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
     if kernel is None:
         return convolve(x, weight, padding=1)
     return blur(convolve(x, weight.transpose(0, 1), stride=2, transposed=True), kernel, padding=1, gain=4.0)

@@ -17,7 +17,11 @@ class TrainingSettings:
     ema_kimg: half-life of the generator's moving average; "auto": batch * 10 / 32. ema_rampup: the half-life is at
     most this share of the images seen; None: no such limit. style_mixing: share of images made from two latents.
     path_length_weight: of path-length regularisation; 0 turns it off. ada_target: r_t that ADA holds; None turns
-    augmentation off. ada_kimg: in which p can go from 0 to 1. mirror: show real images left-right flipped too.
+    augmentation off. ada_kimg: in which p can go from 0 to 1. ada_pipeline: which transformations, by the reference's
+    names. mirror: show real images left-right flipped too.
+    precision: of the blocks of the `half_resolutions` highest resolutions; weights and all else are float32.
+    tf32: let GPUs round the factors of float32 products to 10 bits. cudnn_benchmark: choose convolution algorithms by
+    trial, which is faster and may give other last bits in every run.
     log_kimg: between rows of the training log. snapshot_kimg: between snapshots. snapshot_images: in a snapshot.
     checkpoint_seconds: between checkpoints.
     """
@@ -36,7 +40,12 @@ class TrainingSettings:
     path_length_weight: float
     ada_target: float | None
     ada_kimg: float
+    ada_pipeline: str
     mirror: bool
+    precision: Literal["float32", "bfloat16", "float16"]
+    half_resolutions: int
+    tf32: bool
+    cudnn_benchmark: bool
     log_kimg: float
     snapshot_kimg: float
     snapshot_images: int

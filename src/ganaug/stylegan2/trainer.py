@@ -16,10 +16,11 @@ from ganaug.errors import UserError
 from ganaug.seeding import derive_seed
 from ganaug.stylegan2.ada import Augmentation
 from ganaug.stylegan2.data import LabelledImages, Stream
-from ganaug.stylegan2.discriminator import Discriminator
-from ganaug.stylegan2.generator import Architecture, Generator
+from ganaug.stylegan2.discriminator import GROUP, Discriminator
+from ganaug.stylegan2.generator import Architecture, Generator, use_half
 from ganaug.stylegan2.layers import one_hot_classes
 from ganaug.stylegan2.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from ganaug.stylegan2.parallel import Part
 from ganaug.stylegan2.settings import TrainingSettings
 
 R1_INTERVAL = 16  # steps between regularisations (StyleGAN2, section 3.1)
@@ -57,12 +58,34 @@ def keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
-class Trainer:
-    """Networks, optimisers and running values; `step` trains on one batch."""
+def set_gpu_arithmetic(tf32: bool, cudnn_benchmark: bool) -> None:
+    """tf32, cudnn_benchmark: as in TrainingSettings; both cost exactness, so both are off unless asked for."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = cudnn_benchmark
 
-    def __init__(self, data: LabelledImages, settings: TrainingSettings, seed: int, device: torch.device):
+
+class Trainer:
+    """Networks, optimisers and running values; `step` trains on one batch.
+
+    part: which of the processes this one is, where several share the training; all hold the same state.
+    """
+
+    def __init__(
+        self,
+        data: LabelledImages,
+        settings: TrainingSettings,
+        seed: int,
+        device: torch.device,
+        part: Part | None = None,
+    ):
         self.data, self.settings, self.seed, self.device = data, settings, seed, device
+        self.part = part or Part()
         s = settings
+        if s.batch % (GROUP * self.part.count):
+            raise UserError(
+                f"GAN: batch {s.batch} can't be shared by {self.part.count} GPUs; make it a multiple of "
+                f"{GROUP * self.part.count}"
+            )
         architecture = Architecture(
             data.images.shape[1],
             data.channels,
@@ -76,6 +99,9 @@ class Trainer:
         self.generator = Generator(architecture).to(device)
         self.discriminator = Discriminator(architecture).to(device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        if s.precision != "float32":  # the average, whose images are kept, stays in float32
+            for network in (self.generator.synthesis, self.discriminator):
+                use_half(network, getattr(torch, s.precision), s.half_resolutions)
         self.optimiser_g = lazy_adam(
             self.generator.parameters(), s.learning_rate, PATH_INTERVAL if s.path_length_weight else None
         )
@@ -83,10 +109,10 @@ class Trainer:
         self.optimiser_d = lazy_adam(
             self.discriminator.parameters(), s.learning_rate, R1_INTERVAL if self.gamma else None
         )
-        self.stream = Stream(data, seed, s.mirror)
+        self.stream = Stream(data, seed, s.mirror, device)
         self.labels = torch.from_numpy(data.labels).to(device)
         self.random = torch.Generator(device)
-        self.augment = Augmentation()
+        self.augment = Augmentation(pipeline=s.ada_pipeline, part=self.part)
         self.path_mean = torch.zeros((), device=device)
         self.signs = torch.zeros(2, device=device)  # sum and number of sign(D(real)) since ADA's last adjustment
         self.sums = {name: torch.zeros(2, device=device) for name in STATISTICS}  # likewise since the last log row
@@ -101,7 +127,7 @@ class Trainer:
         s, step = self.settings, self.images_seen // self.settings.batch
         self.random.manual_seed(derive_seed(self.seed, "step", images=self.images_seen))
         real, labels = self.stream.batch(self.images_seen, s.batch)
-        real, real_c = real.to(self.device), self._classes(labels)
+        real, real_c = self.part.of(real), self._classes(self.part.of(labels))
 
         self.train_generator()
         if s.path_length_weight and step % PATH_INTERVAL == 0:
@@ -116,7 +142,7 @@ class Trainer:
 
     def train_generator(self) -> None:
         self.discriminator.requires_grad_(False)
-        fake, c = self._fake(self.settings.batch)
+        fake, _, c = self._fake(self.settings.batch)
         logits = self.discriminator(self.augment(fake, self.random), c)
         loss = generator_loss(logits)
         self._descend(self.optimiser_g, loss)
@@ -126,11 +152,10 @@ class Trainer:
     def regularise_path_length(self) -> None:
         """Pulls the lengths of J^T y to their running mean (StyleGAN2, eq. 4)."""
         n = self.settings.batch // PATH_SHRINK
-        ws, _ = self._latents(n)
-        images = self.generator.synthesis(ws, self.generator.synthesis.draw_noise(n, self.random))
-        noise = torch.randn(images.shape, generator=self.random, device=self.device)
-        lengths = path_lengths(images, ws, noise)
-        mean = self.path_mean.lerp(lengths.mean(), PATH_DECAY)
+        images, ws, _ = self._fake(n)
+        noise = torch.randn(n, *images.shape[1:], generator=self.random, device=self.device)
+        lengths = path_lengths(images, ws, self.part.of(noise))
+        mean = self.path_mean.lerp(self.part.mean(lengths.mean()), PATH_DECAY)
         self.path_mean = mean.detach()
         loss = (lengths - mean).square().mean() * (self.settings.path_length_weight * PATH_INTERVAL)
         self._descend(self.optimiser_g, loss)
@@ -138,14 +163,14 @@ class Trainer:
 
     def train_discriminator(self, real: Tensor, real_c: Tensor) -> None:
         with torch.no_grad():
-            fake, fake_c = self._fake(self.settings.batch)
+            fake, _, fake_c = self._fake(self.settings.batch)
             fake = self.augment(fake, self.random)
         fake_logits = self.discriminator(fake, fake_c)
         real_logits = self.discriminator(self.augment(real, self.random), real_c)
         loss = discriminator_loss(real_logits, fake_logits)
         self._descend(self.optimiser_d, loss)
         signs = real_logits.detach().sign()
-        self.signs += torch.stack([signs.sum(), signs.new_tensor(float(len(signs)))])
+        self.signs += self.part.sum(torch.stack([signs.sum(), signs.new_tensor(float(len(signs)))]))
         self._count("loss_d", loss)
         self._count("r_t", signs)
         self._count("real_score", real_logits)
@@ -159,23 +184,28 @@ class Trainer:
         self._count("r1", penalty)
 
     def _latents(self, n: int) -> tuple[Tensor, Tensor]:
-        """ws [n, w_count, latent] of random latents, some mixed of two from a random layer on, and their classes."""
+        """This process's share of n random latents, some mixed of two from a random layer on, and their classes.
+
+        ws [n / processes, w_count, latent]; c [n / processes, class_count].
+        """
         labels = self.labels[torch.randint(len(self.labels), (n,), generator=self.random, device=self.device)]
-        c = self._classes(labels)
         z = torch.randn(2, n, self.settings.latent, generator=self.random, device=self.device)
         chance = torch.rand(2, n, generator=self.random, device=self.device)
+        c = self._classes(self.part.of(labels))
+        z, chance = (self.part.of(draws.transpose(0, 1)).transpose(0, 1) for draws in (z, chance))
         mapping, count = self.generator.mapping, self.generator.synthesis.w_count
         first, second = mapping(z.flatten(0, 1), c.repeat(2, 1)).chunk(2)
-        if torch.is_grad_enabled():
-            mapping.update_average(first)
+        mapping.update_average(self.part.mean(first.detach().mean(0)))
         crossover = 1 + (chance[0] * (count - 1)).long()
         crossover = torch.where(chance[1] < self.settings.style_mixing, crossover, count)
         from_second = torch.arange(count, device=self.device) >= crossover[:, None]
         return torch.where(from_second[:, :, None], second[:, None], first[:, None]), c
 
-    def _fake(self, n: int) -> tuple[Tensor, Tensor]:
+    def _fake(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """This process's share of n generated images, the ws they are made from, and their classes."""
         ws, c = self._latents(n)
-        return self.generator.synthesis(ws, self.generator.synthesis.draw_noise(n, self.random)), c
+        noise = [self.part.of(maps) for maps in self.generator.synthesis.draw_noise(n, self.random)]
+        return self.generator.synthesis(ws, noise), ws, c
 
     def _classes(self, labels: Tensor) -> Tensor:
         return one_hot_classes(labels.to(self.device), self.data.class_count)
@@ -183,6 +213,12 @@ class Trainer:
     def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad()
         loss.backward()
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        self.part.average_gradients(parameters)
+        if self.settings.precision == "float16":  # overflow of a single value must not end the training
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.nan_to_num_(nan=0, posinf=1e5, neginf=-1e5)
         optimiser.step()
 
     @torch.no_grad()
@@ -201,7 +237,7 @@ class Trainer:
 
     def _count(self, name: str, values: Tensor) -> None:
         values = values.detach()
-        self.sums[name] += torch.stack([values.sum(), values.new_tensor(float(values.numel()))])
+        self.sums[name] += self.part.sum(torch.stack([values.sum(), values.new_tensor(float(values.numel()))]))
 
     def statistics(self) -> dict[str, float | None]:
         """Means since `clear_statistics`, None where nothing was counted. Raises UserError where one is not finite."""

@@ -15,8 +15,9 @@ from ganaug.seeding import derive_seed, pick_device, set_determinism
 from ganaug.stylegan2.checkpoint import Checkpoints, checkpoint_key
 from ganaug.stylegan2.data import LabelledImages, read_images, to_uint8
 from ganaug.stylegan2.generator import save_generator
+from ganaug.stylegan2.parallel import Part, shared_training
 from ganaug.stylegan2.settings import TrainingSettings
-from ganaug.stylegan2.trainer import Trainer, keep_freed_memory
+from ganaug.stylegan2.trainer import Trainer, keep_freed_memory, set_gpu_arithmetic
 from ganaug.stylegan2.transfer import start_from
 
 log = logging.getLogger("ganaug")
@@ -37,21 +38,30 @@ def add_arguments(parser):
 
 
 def run(args):
+    settings = TrainingSettings(**args.settings)
     set_determinism(args.threads)
+    set_gpu_arithmetic(settings.tf32, settings.cudnn_benchmark)
     keep_freed_memory()
-    settings, device = TrainingSettings(**args.settings), pick_device(args.device)
     data = read_images(args.images, args.table)
+    with shared_training(pick_device(args.device)) as (part, device):
+        train_stage(args, data, settings, device, part)
+
+
+def train_stage(args, data: LabelledImages, settings: TrainingSettings, device: torch.device, part: Part) -> None:
     identity = {
         "settings": settings.trajectory(),
         "seed": args.seed,
         "threads": args.threads,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processes": part.count,
         "images": sha256_of(args.images),
         "table": sha256_of(args.table),
         "init_from": sha256_of(args.init_from) if args.init_from else None,
     }
     checkpoints = Checkpoints(args.checkpoints / checkpoint_key(identity))
-    trainer, rows, snapshots = train(data, settings, args.seed, device, checkpoints, args.init_from)
+    trainer, rows, snapshots = train(data, settings, args.seed, device, checkpoints, args.init_from, part)
+    if part.rank:
+        return
 
     labels = snapshot_latents(trainer)[1].tolist()
     table = [
@@ -72,22 +82,29 @@ def train(
     device: torch.device,
     checkpoints: Checkpoints,
     init_from: Path | None = None,
+    part: Part | None = None,
 ) -> tuple[Trainer, list[dict], list[dict]]:
     """Trains to `settings.kimg`, from the newest checkpoint where there is one, else from `init_from` or from scratch.
 
     Returns the trainer, the log's rows and the snapshots ({kimg, images: uint8 [n, H, H]}). Log rows and snapshots fall
     on multiples of their intervals, and on the end; what falls on the end alone is not carried on by a longer training.
+    Where several processes share the training (`part`), all have the same state, and the first alone saves it.
     """
-    trainer, rows, snapshots = Trainer(data, settings, seed, device), [], []
+    trainer, rows, snapshots = Trainer(data, settings, seed, device, part), [], []
     target = -(-round(settings.kimg * 1000) // settings.batch) * settings.batch
     latents = snapshot_latents(trainer)
 
     def take_snapshot() -> dict:
         return {"kimg": trainer.kimg, "images": torch.from_numpy(to_uint8(trainer.snapshot(*latents)))}
 
-    def save() -> None:
+    def save() -> float:
+        """Returns when the next one is due: so late that saving takes no more than 2 % of the time."""
         trainer.statistics()  # refuses to keep a state that has gone wrong
-        checkpoints.save(trainer.images_seen, {"trainer": trainer.state(), "rows": rows, "snapshots": snapshots})
+        start = time.monotonic()
+        if trainer.part.rank == 0:
+            checkpoints.save(trainer.images_seen, {"trainer": trainer.state(), "rows": rows, "snapshots": snapshots})
+        now, interval = time.monotonic(), settings.checkpoint_seconds
+        return now + (max(interval, 50 * (now - start)) if interval else 0)
 
     if (found := checkpoints.load_newest(target)) is not None:
         trainer.load_state(found["trainer"])
@@ -100,7 +117,7 @@ def train(
 
     a = trainer.generator.architecture
     log.info("training on %d images, %dx%d, %d classes", len(data.labels), a.resolution, a.resolution, a.class_count)
-    saved = time.monotonic()
+    due = time.monotonic() + settings.checkpoint_seconds
     with StopSignal() as stop, Progress(target, "GAN training", "images", initial=trainer.images_seen) as progress:
         while trainer.images_seen < target:
             trainer.step()
@@ -113,15 +130,14 @@ def train(
             if _passed(trainer, settings.snapshot_kimg):
                 snapshots.append(take_snapshot())
             progress.update(settings.batch, **shown)
-            if stop.asked:
+            if trainer.part.any(stop.asked):
                 save()
                 raise UserError(
                     f"GAN training stopped by a signal at {trainer.kimg:g} kimg; its state is in {checkpoints.folder}, "
                     "the same command goes on from there"
                 )
-            if time.monotonic() - saved >= settings.checkpoint_seconds:
-                save()
-                saved = time.monotonic()
+            if time.monotonic() >= due:
+                due = save()
     save()
     if not rows or rows[-1]["kimg"] != trainer.kimg:
         rows = [*rows, log_row(trainer)]
