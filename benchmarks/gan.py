@@ -1,10 +1,13 @@
-"""Time and memory of StyleGAN2-ADA training on this machine's CPU.
+"""Time and memory of StyleGAN2-ADA on this machine.
 
     python benchmarks/gan.py --resolution 32 --channel-base 1024 --channel-max 32 --latent 64 --threads 2
+    python benchmarks/gan.py --resolution 256 --device cuda --precision bfloat16 --tf32
+    python benchmarks/gan.py --resolution 64 --channel-base 4096 --latent 512 --batch 16 --sampling
 
 Runs whole training steps on random grey images of 4 classes, regularisation at its usual intervals and ADA at p = 0.3,
-and prints seconds per kimg, the share of each phase, the process's peak memory, and the time of one fixed convolution
-as a yardstick of the machine. With --json: one object on one line.
+and prints seconds per kimg, the share of each phase, the time of a checkpoint, peak memory, and the time of one fixed
+convolution as a yardstick of the machine. `memory_at_start_gb` is what PyTorch and the networks take before the first step. With --sampling:
+images per second of a generator instead. With --json: one object on one line.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import json
 import os
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -30,21 +34,14 @@ def main():
     parser.add_argument("--mapping-layers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--tf32", action="store_true", help="on a GPU: TF32 products and cuDNN's choice by trial")
+    parser.add_argument("--sampling", action="store_true", help="images per second of a generator, not training")
     parser.add_argument("--cycles", type=int, default=2, help=f"of {CYCLE} steps, timed after one that is not")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
-
-    trainer = make_trainer(args)
-    seconds = {name: time_method(trainer, name) for name in PHASES}
-    for _ in range(CYCLE):
-        trainer.step()
-    for spent in seconds.values():
-        spent.clear()
-    start = time.perf_counter()
-    for _ in range(args.cycles * CYCLE):
-        trainer.step()
-    total = time.perf_counter() - start
 
     row = {
         "resolution": args.resolution,
@@ -54,12 +51,74 @@ def main():
         "mapping_layers": args.mapping_layers,
         "batch": args.batch,
         "threads": args.threads,
-        "seconds_per_kimg": round(total / (args.cycles * CYCLE * args.batch) * 1000, 3),
-        **{f"share_{name}": round(sum(spent) / total, 3) for name, spent in seconds.items()},
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
-        "yardstick_seconds": yardstick(),
+        "device": args.device,
+        "precision": args.precision,
+        "tf32": args.tf32,
     }
+    trainer = make_trainer(args)
+    row["memory_at_start_gb"] = peak_memory()
+    row |= time_sampling(trainer, args) if args.sampling else time_training(trainer, args)
+    if args.device == "cuda":
+        row["gpu_memory_gb"] = round(gpu_memory(), 3)
+    row |= {"peak_memory_gb": peak_memory(), "yardstick_seconds": yardstick(trainer.device)}
     print(json.dumps(row) if args.json else "\n".join(f"{name:32}{value}" for name, value in row.items()))
+
+
+def time_training(trainer, args) -> dict:
+    from ganaug.stylegan2.checkpoint import Checkpoints
+
+    for _ in range(CYCLE):
+        trainer.step()
+    start = now(trainer.device)
+    for _ in range(args.cycles * CYCLE):
+        trainer.step()
+    total = now(trainer.device) - start
+    spent = {name: time_method(trainer, name) for name in PHASES}  # apart, since it makes a GPU wait for every phase
+    start = now(trainer.device)
+    for _ in range(CYCLE):
+        trainer.step()
+    phases = now(trainer.device) - start
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        start = time.perf_counter()
+        Checkpoints(Path(folder)).save(trainer.images_seen, trainer.state())
+        checkpoint = time.perf_counter() - start
+    return {
+        "seconds_per_kimg": round(total / (args.cycles * CYCLE * args.batch) * 1000, 3),
+        **{f"share_{name}": round(sum(seconds) / phases, 3) for name, seconds in spent.items()},
+        "checkpoint_seconds": round(checkpoint, 3),
+    }
+
+
+def time_sampling(trainer, args) -> dict:
+    import numpy as np
+
+    from ganaug.stylegan2 import sampling
+
+    sampling.BATCH, labels = args.batch, np.arange(args.batch * 8) % 4
+    sampling.sample(trainer.average, labels[: args.batch], 1.0, 0)
+    start = now(trainer.device)
+    sampling.sample(trainer.average, labels, 1.0, 0)
+    return {"images_per_second": round(len(labels) / (now(trainer.device) - start), 2)}
+
+
+def now(device) -> float:
+    """Seconds, once the device has done what it was given."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def gpu_memory() -> float:
+    import torch
+
+    return torch.cuda.max_memory_allocated() / 2**30
+
+
+def peak_memory() -> float:
+    """Of the process so far, GiB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
 
 
 def make_trainer(args):
@@ -69,9 +128,10 @@ def make_trainer(args):
     from ganaug.seeding import set_determinism
     from ganaug.stylegan2.data import LabelledImages
     from ganaug.stylegan2.settings import TrainingSettings
-    from ganaug.stylegan2.trainer import Trainer, keep_freed_memory
+    from ganaug.stylegan2.trainer import Trainer, keep_freed_memory, set_gpu_arithmetic
 
     set_determinism(args.threads)
+    set_gpu_arithmetic(args.tf32, args.tf32)
     keep_freed_memory()
     settings = TrainingSettings(
         **{"kimg": 1.0, "batch": args.batch, "channel_base": args.channel_base, "channel_max": args.channel_max},
@@ -84,7 +144,7 @@ def make_trainer(args):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (256, args.resolution, args.resolution), np.uint8)
     data = LabelledImages(images, np.arange(256) % 4, ["a", "b", "c", "d"])
-    trainer = Trainer(data, settings, 0, torch.device("cpu"))
+    trainer = Trainer(data, settings, 0, torch.device(args.device))
     trainer.augment.p = 0.3
     return trainer
 
@@ -94,24 +154,24 @@ def time_method(trainer, name: str) -> list[float]:
     method, spent = getattr(trainer, name), []
 
     def timed(*args):
-        start = time.perf_counter()
+        start = now(trainer.device)
         method(*args)
-        spent.append(time.perf_counter() - start)
+        spent.append(now(trainer.device) - start)
 
     setattr(trainer, name, timed)
     return spent
 
 
-def yardstick() -> float:
+def yardstick(device) -> float:
     """Seconds of a 3x3 convolution of [32, 32, 32, 32] to as many channels, float32: median of 50."""
     import torch
 
-    x = torch.randn(32, 32, 32, 32).contiguous(memory_format=torch.channels_last)
-    weight, seconds = torch.randn(32, 32, 3, 3), []
+    x = torch.randn(32, 32, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    weight, seconds = torch.randn(32, 32, 3, 3, device=device), []
     for _ in range(50):
-        start = time.perf_counter()
+        start = now(device)
         torch.nn.functional.conv2d(x, weight, padding=1)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(now(device) - start)
     return round(sorted(seconds)[25], 6)
 
 
