@@ -5,9 +5,9 @@
     python benchmarks/gan.py --resolution 64 --channel-base 4096 --latent 512 --batch 16 --sampling
 
 Runs whole training steps on random grey images of 4 classes, regularisation at its usual intervals and ADA at p = 0.3,
-and prints seconds per kimg, the share of each phase, the time of a checkpoint, peak memory, and the time of one fixed
-convolution as a yardstick of the machine. `memory_at_start_gb` is what PyTorch and the networks take before the first step. With --sampling:
-images per second of a generator instead. With --json: one object on one line.
+and prints seconds per kimg, the share of each phase, the time of a checkpoint, peak memory (and what of it PyTorch and
+the networks take before the first step), and the time of one fixed convolution as a yardstick of the machine. With
+--sampling: images per second of a generator instead. With --json: one object on one line.
 """
 
 import argparse

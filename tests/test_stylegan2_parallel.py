@@ -1,14 +1,10 @@
 """A training shared by two processes, started by torchrun, against the same training in one."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_stylegan2_training import OUTPUTS, SRC, inputs, train_command, trainer  # noqa: F401 (a fixture)
+from test_stylegan2_training import OUTPUTS, TORCHRUN, inputs, start_process, train_command, trainer  # noqa: F401 (a fixture)
 
 from ganaug.cli import main
 from ganaug.errors import UserError
@@ -17,19 +13,11 @@ from ganaug.stylegan2.discriminator import minibatch_deviation
 from ganaug.stylegan2.parallel import Part
 
 
-def torchrun(command):
-    """Two processes on the CPU; the command of a stage as its log shows it."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(SRC)}
-    return subprocess.run([*launcher, "-m", "--", "ganaug", *command], env=environment, capture_output=True, text=True)
-
-
 def test_two_processes_give_the_result_of_one(inputs, tmp_path):  # noqa: F811
     changes = {"kimg": 0.2, "batch": 16, "ada_kimg": 0.2, "ada_target": -1.0}  # p rises all the way
     assert main(train_command(inputs, tmp_path / "one", tmp_path / "one" / "c", **changes)) == 0
     command = train_command(inputs, tmp_path / "two", tmp_path / "two" / "c", **changes)
-    done = torchrun(command)
-    assert done.returncode == 0, done.stderr
+    assert start_process(command, TORCHRUN).wait(120) == 0
     one, two = (read_csv(tmp_path / name / OUTPUTS[1]) for name in ("one", "two"))
     assert one["ada_p"].max() > 0.1  # augmented, so the draws of the other half count
     np.testing.assert_allclose(two, one, rtol=2e-3, atol=1e-4)
@@ -40,8 +28,9 @@ def test_two_processes_give_the_result_of_one(inputs, tmp_path):  # noqa: F811
     assert log.count("train_gan done") == 1
     assert len(list((tmp_path / "two" / "c").glob("*/*.pt"))) == 2
 
-    longer = torchrun(train_command(inputs, tmp_path / "two", tmp_path / "two" / "c", **{**changes, "kimg": 0.3}))
-    assert longer.returncode == 0 and "resuming at 0.208 kimg" in (tmp_path / "two" / "log.txt").read_text()
+    command = train_command(inputs, tmp_path / "two", tmp_path / "two" / "c", **{**changes, "kimg": 0.3})
+    assert start_process(command, TORCHRUN).wait(120) == 0
+    assert "resuming at 0.208 kimg" in (tmp_path / "two" / "log.txt").read_text()
 
 
 def test_the_shares_of_a_batch_make_it_up_and_keep_its_groups():

@@ -35,6 +35,8 @@ SETTINGS = {
     **{"ada_pipeline": "bgc", "precision": "float32", "half_resolutions": 4, "tf32": False, "cudnn_benchmark": False},
     **{"snapshot_kimg": 0.06, "snapshot_images": 5, "checkpoint_seconds": 0.0},
 }
+# Two processes; the dashes keep torchrun from taking a stage's --log for a short form of its own options.
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--")
 OUTPUTS = ("generator.safetensors", "training.csv", "snapshots.npy", "snapshots.csv")
 
 
@@ -72,9 +74,11 @@ def contents(folder):
     return {name: (folder / name).read_bytes() for name in OUTPUTS}
 
 
-def start_process(command):
+def start_process(command, launcher=()):
+    """launcher: what follows `python -m` before the package's name."""
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
-    return subprocess.Popen([sys.executable, "-m", "ganaug", *command], env=environment, stderr=subprocess.DEVNULL)
+    whole = [sys.executable, "-m", *launcher, "ganaug", *command]
+    return subprocess.Popen(whole, env=environment, stderr=subprocess.DEVNULL)
 
 
 def wait_for_checkpoint(folder, process, steps):
@@ -147,9 +151,10 @@ def test_a_training_killed_20_times_ends_with_the_same_bytes(inputs, tmp_path):
         assert same, path
 
 
-def test_sigterm_writes_a_checkpoint_and_fails_with_a_message(inputs, tmp_path):
+@pytest.mark.parametrize("launcher", [(), TORCHRUN], ids=["alone", "torchrun"])
+def test_sigterm_writes_a_checkpoint_and_fails_with_a_message(inputs, tmp_path, launcher):
     command = train_command(inputs, tmp_path / "out", tmp_path / "checkpoints", kimg=50.0, checkpoint_seconds=1e9)
-    process = start_process(command)
+    process = start_process(command, launcher)
     deadline = time.monotonic() + 120
     log = tmp_path / "out" / "log.txt"
     while process.poll() is None and time.monotonic() < deadline:  # once the training has begun, its log says so
