@@ -55,7 +55,8 @@ def _image_set(path: Path, per_class: int, classes, rng, prefix: str) -> None:
     labels = np.repeat(np.arange(len(classes)), per_class)
     names = [classes[i] for i in labels]
     images = [f"{prefix}/{name}-{k}.png" for k, name in enumerate(names)]
-    _write(path.with_suffix(".csv"), pd.DataFrame({"image": images, "class": names, "label": labels}))
+    groups = [f"{name}{k // 2}" for k, name in enumerate(names)]
+    _write(path.with_suffix(".csv"), pd.DataFrame({"image": images, "class": names, "label": labels, "group": groups}))
     np.save(path.with_suffix(".npy"), _pictures(labels, rng))
 
 
@@ -155,7 +156,8 @@ def _provenance(folder: Path, stage: str, wall: float) -> None:
     (folder / "provenance.json").write_text(json.dumps(record))
 
 
-TABLES = ["cells", "summary", "differences", "confusion", "data", "subsets"]
+STATISTICS = {"confidence": 0.95, "bootstrap_samples": 300, "equivalence_margin": 0.02}
+TABLES = ["cells", "summary", "comparisons", "scaling", "confusion", "data", "subsets"]
 GAN_TABLES = ["fidelity", "fidelity-curve", "gan-training"]
 
 
@@ -163,8 +165,8 @@ def make_tables(root: Path, grid: dict = GRID, generated: bool = True) -> int:
     """Run the stage make_tables on the tree as the workflow does; returns its exit status."""
     names = TABLES + (GAN_TABLES if generated else [])
     outputs = [part for n in names for part in (f"--{n}", str(root / "tables" / f"{n.replace('-', '_')}.csv"))]
-    settings = json.dumps({**grid, "confidence": 0.95})
-    return main(["make_tables", "--settings", settings, "--results", str(root), *outputs])
+    settings = json.dumps({**grid, **STATISTICS})
+    return main(["make_tables", "--settings", settings, "--seed", "1", "--results", str(root), *outputs])
 
 
 def make_figure(root: Path, name: str, folder: Path, grid: dict = GRID) -> int:

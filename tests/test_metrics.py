@@ -1,4 +1,4 @@
-"""Metrics and intervals against formulas written out here."""
+"""Metrics and paired differences against formulas written out here."""
 
 import math
 
@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ganaug.analysis.intervals import comparisons, mean_interval, paired_differences, summarise
 from ganaug.analysis.metrics import Predictions, confusion, read_predictions, score
+from ganaug.analysis.pairs import comparisons, paired_differences
 from ganaug.analysis.results import class_of
 from ganaug.errors import UserError
 
@@ -140,27 +140,6 @@ def test_class_of():
     assert class_of("macro_f1") is None
 
 
-def test_interval_is_students():
-    # t(0.975, 2) = 4.302653 and t(0.975, 1) = 12.706205, from printed tables.
-    assert mean_interval([1, 2, 3], 0.95) == pytest.approx(
-        (2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5, 3), abs=1e-6
-    )
-    assert mean_interval([0, 1], 0.95)[1:3] == pytest.approx((0.5 - 12.706205 / 2, 0.5 + 12.706205 / 2), abs=1e-6)
-
-
-def test_interval_of_one_or_no_value_claims_nothing():
-    mean, low, high, n = mean_interval([0.7], 0.95)
-    assert (mean, n) == (0.7, 1) and math.isnan(low) and math.isnan(high)
-    assert mean_interval([0.7, math.nan], 0.95)[3] == 1
-    assert math.isnan(mean_interval([math.nan], 0.95)[0])
-
-
-def test_interval_covers_as_often_as_it_says():
-    draws = np.random.default_rng(0).normal(5, 2, (2000, 4))
-    covered = [low <= 5 <= high for _, low, high, _ in (mean_interval(d, 0.9) for d in draws)]
-    assert np.mean(covered) == pytest.approx(0.9, abs=0.02)
-
-
 def test_comparisons_answer_the_question():
     assert comparisons(["none", "classical", "gan", "gan+classical"]) == [
         ("classical", "none"),
@@ -182,16 +161,3 @@ def test_differences_are_paired_by_replicate():
     cells = cells.assign(size="5", backbone="b", metric="mcc")
     differences = paired_differences(cells, ["none", "gan"])
     assert differences["value"].to_list() == pytest.approx([0.1] * 3)
-    summary = summarise(differences, 0.95)
-    assert len(summary) == 1 and summary.loc[0, "replicates"] == 3
-    assert summary.loc[0, "ci_high"] - summary.loc[0, "ci_low"] == pytest.approx(0, abs=1e-12)
-
-
-def test_intervals_end_where_the_metrics_range_does():
-    values = pd.DataFrame({"metric": ["accuracy"] * 2 + ["mcc"] * 2, "value": [0.2, 0.6, -0.2, 0.4]})
-    limits = summarise(values, 0.95).set_index("metric")[["ci_low", "ci_high"]]
-    assert limits.loc["accuracy"].tolist() == [0, 1] and limits.loc["mcc"].tolist() == [-1, 1]
-    limits = summarise(values.assign(reference="none"), 0.95).set_index("metric")[["ci_low", "ci_high"]]
-    assert limits.loc["accuracy"].tolist() == [-1, 1] and limits.loc["mcc"].tolist() == [-2, 2]
-    single = summarise(values.drop([1, 3]), 0.95)
-    assert single["ci_low"].isna().all() and single["ci_high"].isna().all()

@@ -6,6 +6,7 @@ rule make_tables:
         src=sources("make_tables"),
         predictions=cells("predictions.csv"),
         splits=f"{RESULTS}/data/splits.csv",
+        test=f"{RESULTS}/data/test.csv",
         problems=f"{RESULTS}/data/problems.csv",
         subsets=subsets(f"subsets/{SUBSET}/train.csv") + subsets(f"subsets/{SUBSET}/validation.csv"),
         fidelity=subsets(f"fidelity/{SUBSET}/fidelity.csv") if GENERATED else [],
@@ -30,11 +31,12 @@ rule make_tables:
         mem_mb=scaled(2000),
         runtime=scaled(60),
     params:
-        settings=grid_settings("statistics.confidence"),
+        settings=grid_settings("statistics"),
+        seed=seed("statistics"),
         results=constant(RESULTS),
         tables=" ".join(f"--{name.replace('_', '-')} {RESULTS}/tables/{name}.csv" for name in TABLES),
     shell:
-        "python -m ganaug make_tables --settings {params.settings:q} --results {params.results} {params.tables}"
+        "python -m ganaug make_tables --settings {params.settings:q} --seed {params.seed} --results {params.results} {params.tables}"
         " --provenance {output.provenance} --log {log}"
 
 

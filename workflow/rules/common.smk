@@ -44,12 +44,12 @@ GENERATED = any(SYNTHETIC[name] for name in STUDY["augmentations"])
 EXTRACTOR = STUDY["fidelity"]["extractor"]
 
 # Tables and figures of a study; those about GANs only where there are any.
-TABLES = ["cells", "summary", "differences", "confusion", "data", "subsets"]
+TABLES = ["cells", "summary", "comparisons", "scaling", "confusion", "data", "subsets"]
 TABLES += ["fidelity", "fidelity_curve", "gan_training"] if GENERATED else []
 # What each figure reads.
 FIGURES = {
     "learning_curve": ["tables/cells.csv", "tables/summary.csv", "tables/subsets.csv"],
-    "differences": ["tables/cells.csv", "tables/differences.csv", "tables/subsets.csv"],
+    "differences": ["tables/cells.csv", "tables/comparisons.csv", "tables/subsets.csv"],
     "confusion_matrices": ["tables/confusion.csv"],
     "class_examples": ["data/test.npy", "data/test.csv"],
 }

@@ -16,7 +16,7 @@ from ganaug.analysis.figure_style import (
     size_positions,
     size_title,
 )
-from ganaug.analysis.intervals import NO_AUGMENTATION, comparisons, paired_differences
+from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons, paired_differences
 from ganaug.analysis.results import OVERALL, read_table
 
 PANELS = ("balanced_accuracy", "macro_auroc", "macro_f1")
@@ -36,7 +36,7 @@ def learning_curve(results: Path, settings: FigureSettings) -> Figure:
 def differences(results: Path, settings: FigureSettings) -> Figure:
     """Paired differences of test metrics against the number of real images, a line per comparison."""
     cells = read_table(results / "tables" / "cells.csv", CELLS)
-    means = read_table(results / "tables" / "differences.csv", ["augmentation", "reference", "size", *INTERVAL])
+    means = read_table(results / "tables" / "comparisons.csv", ["augmentation", "reference", "size", *INTERVAL])
     points = paired_differences(cells, settings.augmentations)
     # An augmentation keeps the style it has in the learning curve; what it adds to another one has its own.
     known = settings.augmentations
@@ -98,7 +98,7 @@ def _counted(settings: FigureSettings) -> str:
     n = settings.replicates
     if n == 1:
         return "n = 1 replicate: no interval can be given"
-    return f"mean of n = {n} replicates, bars: {settings.confidence:.0%} t interval, points: replicates"
+    return f"mean of n = {n} replicates, bars: {settings.confidence:.0%} interval, points: replicates"
 
 
 def confusion_matrices(results: Path, settings: FigureSettings) -> Figure:

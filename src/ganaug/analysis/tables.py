@@ -1,24 +1,18 @@
 """Stage make_tables: all cells of a study into tidy tables, one row per observation."""
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from ganaug.analysis.intervals import paired_differences, summarise
-from ganaug.analysis.metrics import Predictions, confusion, read_predictions, score
+from ganaug.analysis.inference import Evidence, StatisticsSettings
+from ganaug.analysis.metrics import Predictions, confusion, read_predictions
 from ganaug.analysis.results import Grid, read_table
+from ganaug.analysis.scaling import scaling
 from ganaug.errors import UserError
 from ganaug.files import write_csv
 from ganaug.layout import cell_folder, subset_folder
-
-
-@dataclass(frozen=True)
-class Settings(Grid):
-    """The grid; confidence: level of the intervals, in (0, 1)."""
-
-    confidence: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, what in {
         "cells": "every metric of every cell",
         "summary": "means over replicates with intervals",
-        "differences": "differences between augmentations, paired by replicate, with intervals",
+        "comparisons": "differences between augmentations, paired by replicate, with intervals, tests and verdicts",
+        "scaling": "how quality grows with size, and how many images an augmentation is worth",
         "confusion": "confusion matrix of every cell",
         "data": "images per class: found, left out, test set, pool",
         "subsets": "images per class of every subset",
@@ -43,16 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = Settings(**args.settings)
-    cells, counts = score_cells(args.results, settings)
-    differences = paired_differences(cells, settings.augmentations)
+    settings = StatisticsSettings(**args.settings)
+    predictions = read_cells(args.results, settings)
+    first = next(iter(predictions.values()))
+    evidence = Evidence(predictions, read_groups(args.results, first), settings, args.seed)
+    subsets = count_subsets(args.results, settings)
     tables = {
-        args.cells: cells,
-        args.summary: summarise(cells, settings.confidence),
-        args.differences: summarise(differences, settings.confidence),
-        args.confusion: counts,
-        args.data: count_images(args.results, list(counts["label"].unique())),
-        args.subsets: count_subsets(args.results, settings),
+        args.cells: scored(evidence.scores),
+        args.summary: evidence.summary(),
+        args.comparisons: evidence.comparisons(),
+        args.scaling: scaling(evidence, images_per_class(subsets)),
+        args.confusion: confusions(predictions),
+        args.data: count_images(args.results, first.classes),
+        args.subsets: subsets,
     }
     if args.fidelity:
         tables[args.fidelity] = collect(args.results, settings, "fidelity", "fidelity.csv", FIDELITY)
@@ -70,24 +68,50 @@ FIDELITY = ["class", "extractor", "metric", "value"]
 CURVE = ["kimg", "extractor", "metric", "value"]
 
 
-def score_cells(results: Path, grid: Grid) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(cells, confusion): augmentation, size, replicate, backbone, then metric, value or label, predicted, images.
+CELL = ["augmentation", "size", "replicate", "backbone"]
 
-    Raises UserError where a cell's predictions are missing or are not for the same test images as the others'.
+
+def read_cells(results: Path, grid: Grid) -> dict[tuple, Predictions]:
+    """The predictions of every (augmentation, size, replicate, backbone).
+
+    Raises UserError where a cell's are missing or are not for the same test images as the others'.
     """
-    first: Predictions | None = None
-    metrics, counts = [], []
+    cells: dict[tuple, Predictions] = {}
     for augmentation in grid.augmentations:
         for size, replicate in grid.subsets:
             for backbone in grid.backbones:
                 path = results / cell_folder(augmentation, size, replicate, backbone) / "predictions.csv"
                 predictions = read_predictions(path)
-                first = first or predictions
-                _check_same_test(path, predictions, first)
-                cell = {"augmentation": augmentation, "size": size, "replicate": replicate, "backbone": backbone}
-                metrics += [cell | {"metric": name, "value": value} for name, value in score(predictions).items()]
-                counts += [cell | row for row in confusion(predictions).to_dict("records")]
-    return pd.DataFrame(metrics), pd.DataFrame(counts)
+                _check_same_test(path, predictions, next(iter(cells.values()), predictions))
+                cells[augmentation, size, replicate, backbone] = predictions
+    return cells
+
+
+def read_groups(results: Path, p: Predictions) -> np.ndarray:
+    """The group of near-copies of each test image, [N], in the order of the predictions."""
+    path = results / "data" / "test.csv"
+    groups = read_table(path, ["image", "group"]).set_index("image")["group"]
+    if not set(p.images) <= set(groups.index):
+        raise UserError(f"{path}: lacks images that the cells predicted; delete the study's `cells` and run it again")
+    return groups.loc[p.images].to_numpy()
+
+
+def scored(scores: dict[tuple, dict[str, float]]) -> pd.DataFrame:
+    """augmentation, size, replicate, backbone, metric, value."""
+    rows = [(*cell, metric, value) for cell, values in scores.items() for metric, value in values.items()]
+    return pd.DataFrame(rows, columns=[*CELL, "metric", "value"])
+
+
+def confusions(predictions: dict[tuple, Predictions]) -> pd.DataFrame:
+    """augmentation, size, replicate, backbone, label, predicted, images."""
+    parts = [_insert(confusion(p), **dict(zip(CELL, cell, strict=True))) for cell, p in predictions.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def images_per_class(subsets: pd.DataFrame) -> dict[str, float]:
+    """Real images per class behind each size, training and validation: the mean over classes and replicates."""
+    whole = subsets.groupby(["size", "replicate", "class"])["images"].sum()
+    return whole.groupby("size").mean().to_dict()
 
 
 def _check_same_test(path: Path, p: Predictions, first: Predictions) -> None:

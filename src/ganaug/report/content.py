@@ -5,18 +5,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.intervals import NO_AUGMENTATION, comparisons, half_width
+from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons
 from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table, readable
 
 PRIMARY = "balanced_accuracy"
-INTERVAL = ["mean", "ci_low", "ci_high", "replicates"]
+INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]
+VERDICTS = ("better", "worse", "equivalent", "undecided")
+LIMITS = ["value", "ci_low", "ci_high"]
 
 
 def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) -> dict:
     """Everything of the template that comes from tables/ and data/problems.csv, by the names used there."""
     tables = results / "tables"
     summary = read_table(tables / "summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
-    differences = read_table(tables / "differences.csv", ["augmentation", "reference", "size", "backbone", *INTERVAL])
+    differences = read_table(tables / "comparisons.csv", ["augmentation", "reference", "size", "backbone", *INTERVAL])
+    scaling = read_table(tables / "scaling.csv", ["augmentation", "backbone", "quantity", "size", *LIMITS, "beyond"])
     data = read_table(tables / "data.csv", ["class", "left_out", "images", "groups", "test", "pool"])
     test_images = int(data["test"].sum())
     typical = float(summary.loc[summary["metric"] == "accuracy", "mean"].mean())
@@ -32,11 +35,16 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "test_images": test_images,
         "typical_accuracy": f"{typical:.2f}",
         "test_error": f"{math.sqrt(typical * (1 - typical) / test_images):.3f}",
-        "interval_reach": f"{half_width(grid.replicates, confidence):.1f}" if grid.replicates > 1 else None,
+        "interval_methods": list(summary["interval"].unique()),
+        "margin": _number(float(differences["margin"].iloc[0])) if len(differences) else None,
+        "tests": [test for test in differences["test"].unique() if test != "none"],
         "summary": summary_rows(summary, grid),
         "differences": difference_rows(differences, grid),
         "per_class": per_class_rows(summary, grid, list(data["class"])),
-        "verdict": verdict(differences, grid, synthetic),
+        "answers": answers(differences, grid, synthetic),
+        "answers_tests": len(comparisons(grid.augmentations)) * len(grid.sizes),
+        "growth": growth_rows(scaling, grid),
+        "worth": worth_rows(scaling, grid),
         "short": short_rows(summary, differences, grid, synthetic),
         "fidelity": fidelity_rows(tables / "fidelity.csv", grid) if synthetic else None,
         "short_columns": [f"{a} − {b}" for a, b in short_comparisons(grid, synthetic)],
@@ -95,7 +103,7 @@ def difference_rows(differences: pd.DataFrame, grid: Grid) -> list[dict]:
             "backbone": b,
             "size": s,
             "pair": f"{a} − {r}",
-            "values": [_shown(cells.loc[(b, s, a, r, m)], True) for m in SHOWN],
+            "values": [_judged(cells.loc[(b, s, a, r, m)]) for m in SHOWN],
         }
         for b in grid.backbones
         for s in grid.size_names
@@ -121,17 +129,43 @@ def per_class_rows(summary: pd.DataFrame, grid: Grid, classes: list[str]) -> lis
     ]
 
 
-def verdict(differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> dict:
-    """How many of the comparisons that add GAN images have an interval above, below or around zero."""
-    rows = _primary(differences, gan_comparisons(grid, synthetic))
-    above, below = int((rows["ci_low"] > 0).sum()), int((rows["ci_high"] < 0).sum())
-    return {
-        "count": len(rows),
-        "above": above,
-        "below": below,
-        "around": len(rows) - above - below,
-        "positive": int((rows["mean"] > 0).sum()),
-    }
+def answers(differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list[dict]:
+    """Per pair of the page's first table the sizes (and backbones) by their verdict on balanced accuracy."""
+    several = len(grid.backbones) > 1
+    out = []
+    for augmentation, reference in short_comparisons(grid, synthetic):
+        found = {}
+        for row in _primary(differences, [(augmentation, reference)]).itertuples():
+            place = f"{row.size} ({row.backbone})" if several else str(row.size)
+            found.setdefault(row.verdict, []).append(place)
+        verdicts = [{"verdict": v, "places": found[v]} for v in VERDICTS if v in found]
+        out.append({"augmentation": augmentation, "reference": reference, "verdicts": verdicts})
+    return out
+
+
+def growth_rows(scaling: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Per backbone and augmentation the rank correlation of size and quality, and the law of the error, as text."""
+    cells = scaling[scaling["size"].isna()].set_index(["backbone", "augmentation", "quantity"])
+    return [
+        {
+            "backbone": b,
+            "augmentation": a,
+            "values": [_limited(cells.loc[(b, a, quantity)]) for quantity in ("spearman", "a", "b", "c")],
+        }
+        for b in grid.backbones
+        for a in grid.augmentations
+    ]
+
+
+def worth_rows(scaling: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Per backbone and augmentation the multiplier at every size as text; nothing in a study without `none`."""
+    cells = scaling[scaling["quantity"] == "multiplier"].set_index(["backbone", "augmentation", "size"])
+    return [
+        {"backbone": b, "augmentation": a, "values": [_limited(cells.loc[(b, a, s)]) for s in grid.size_names]}
+        for b in grid.backbones
+        for a in grid.augmentations
+        if (b, a) in cells.index.droplevel("size")
+    ]
 
 
 def short_rows(summary: pd.DataFrame, differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list[dict]:
@@ -144,7 +178,7 @@ def short_rows(summary: pd.DataFrame, differences: pd.DataFrame, grid: Grid, syn
             "backbone": b,
             "size": s,
             "base": _shown(means.loc[(b, s, NO_AUGMENTATION)]) if NO_AUGMENTATION in grid.augmentations else None,
-            "changes": [_shown(cells.loc[(b, s, *pair)], True) for pair in pairs],
+            "changes": [_judged(cells.loc[(b, s, *pair)]) for pair in pairs],
         }
         for b in grid.backbones
         for s in grid.size_names
@@ -174,10 +208,24 @@ def fidelity_rows(path: Path, grid: Grid) -> dict:
 
 
 def _shown(row: pd.Series, signed: bool = False) -> dict:
-    """mean and interval as text, the latter empty for one replicate; excludes_zero: of the interval."""
+    """mean and interval as text, the latter empty where there is none."""
     low, high = row["ci_low"], row["ci_high"]
     interval = "" if math.isnan(low) else f"[{_number(low)}, {_number(high)}]"
-    return {"mean": _number(row["mean"], signed), "interval": interval, "bold": signed and bool(low > 0 or high < 0)}
+    return {"mean": _number(row["mean"], signed), "interval": interval, "verdict": ""}
+
+
+def _limited(row: pd.Series) -> dict:
+    """A quantity of scaling.csv and its limits with two decimals; a dagger where it leads beyond the study's sizes."""
+    low, high = (f"{limit:.2f}".replace("inf", "∞") for limit in (row["ci_low"], row["ci_high"]))
+    interval = "" if math.isnan(row["ci_low"]) else f"[{low}, {high}]".replace("-", "−")
+    text = "–" if math.isnan(row["value"]) else f"{row['value']:.2f}".replace("inf", "∞").replace("-", "−")
+    shown = {"mean": text + ("†" if row["beyond"] else ""), "interval": interval, "verdict": ""}
+    return shown | {"low": None if math.isnan(row["ci_low"]) else row["ci_low"], "high": row["ci_high"]}
+
+
+def _judged(row: pd.Series) -> dict:
+    """A comparison: its difference, interval and verdict."""
+    return _shown(row, True) | {"verdict": row["verdict"]}
 
 
 def _number(value: float, signed: bool = False) -> str:

@@ -1,0 +1,140 @@
+"""What the cells say about the augmentations: means with intervals, and comparisons with tests and verdicts."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ganaug.analysis.metrics import Predictions, score
+from ganaug.analysis.paired_tests import (
+    equivalence_test,
+    holm,
+    image_test,
+    influence,
+    permutation_test,
+    replicates_needed,
+)
+from ganaug.analysis.pairs import comparisons
+from ganaug.analysis.resampling import Draws, mean_interval, resampled_scores
+from ganaug.analysis.results import SHOWN, Grid
+
+IMAGE_TESTS = {
+    "accuracy": "clustered McNemar",
+    "balanced_accuracy": "clustered McNemar, classes weighted alike",
+    "macro_auroc": "clustered DeLong",
+}
+
+
+@dataclass(frozen=True)
+class StatisticsSettings(Grid):
+    """The grid; confidence: level of the intervals, in (0, 1), and 1 minus the level of the tests. bootstrap_samples:
+    draws. equivalence_margin: the difference, in units of the metrics, below which two augmentations are comparable."""
+
+    confidence: float
+    bootstrap_samples: int
+    equivalence_margin: float
+
+
+class Evidence:
+    """All cells' predictions with their resampled metrics.
+
+    predictions: by (augmentation, size, replicate, backbone), all on the same test images in one order. groups: [N] of
+    the test images: near-copies, or patients.
+    """
+
+    def __init__(
+        self, predictions: Mapping[tuple, Predictions], groups: np.ndarray, settings: StatisticsSettings, seed: int
+    ):
+        self.predictions, self.groups, self.settings, self.seed = predictions, groups, settings, seed
+        self.draws = Draws.make(groups, settings.replicates, settings.bootstrap_samples, seed)
+        self.scores = {cell: score(p) for cell, p in predictions.items()}
+        self.samples = {cell: resampled_scores(p, self.draws.images) for cell, p in predictions.items()}
+
+    def values(self, augmentation: str, size: str, backbone: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """([R], [B, R]): the metric of every replicate, on the test images and on the drawn ones."""
+        cells = [(augmentation, size, replicate, backbone) for replicate in self.settings.replicate_numbers]
+        return (
+            np.array([self.scores[cell][metric] for cell in cells]),
+            np.stack([self.samples[cell][metric] for cell in cells], 1),
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """augmentation, size, backbone, metric, mean, ci_low, ci_high, replicates (with a value), interval (method)."""
+        s, rows = self.settings, []
+        metrics = list(next(iter(self.scores.values())))
+        for augmentation in s.augmentations:
+            for size in s.size_names:
+                for backbone in s.backbones:
+                    cell = {"augmentation": augmentation, "size": size, "backbone": backbone}
+                    for metric in metrics:
+                        found = self.values(augmentation, size, backbone, metric)
+                        rows.append(cell | {"metric": metric} | self._mean(*found, -1.0 if metric == "mcc" else 0.0))
+        return pd.DataFrame(rows)
+
+    def comparisons(self) -> pd.DataFrame:
+        """augmentation, reference, size, backbone, metric, mean (the paired difference) and its interval; then
+
+        test: what p is of. p: two-sided, of no difference. family: the tests that p_holm is corrected for. margin,
+        p_equivalence: of a difference as large as the margin (TOST). verdict: see `verdict`.
+        """
+        s, families = self.settings, []
+        for backbone in s.backbones:
+            for metric in SHOWN:
+                pairs = [(a, b, size) for a, b in comparisons(s.augmentations) for size in s.size_names]
+                rows = [self._compare(*pair, backbone, metric, len(pairs)) for pair in pairs]
+                families += self._judge(rows, f"{metric}, {backbone}: {len(pairs)} tests") if rows else []
+        columns = ["augmentation", "reference", "size", "backbone", "metric", "mean", "ci_low", "ci_high", "replicates"]
+        columns += ["interval", "test", "p", "family", "p_holm", "margin", "p_equivalence", "verdict"]
+        return pd.DataFrame(families, columns=columns)
+
+    def _mean(self, values: np.ndarray, samples: np.ndarray, lowest: float, highest: float = 1.0) -> dict:
+        mean, low, high, method = mean_interval(values, samples, self.draws, self.settings.confidence)
+        limits = {"ci_low": float(np.clip(low, lowest, highest)), "ci_high": float(np.clip(high, lowest, highest))}
+        return {"mean": mean, **limits, "replicates": int((~np.isnan(values)).sum()), "interval": method}
+
+    def _compare(self, a: str, b: str, size: str, backbone: str, metric: str, tests: int) -> dict:
+        s = self.settings
+        ours, theirs = self.values(a, size, backbone, metric), self.values(b, size, backbone, metric)
+        differences, width = ours[0] - theirs[0], 2.0 if metric == "mcc" else 1.0
+        row = {"augmentation": a, "reference": b, "size": size, "backbone": backbone, "metric": metric}
+        row |= self._mean(differences, ours[1] - theirs[1], -width, width)
+        name, p, image_error = "none", math.nan, 0.0
+        if metric in IMAGE_TESTS:
+            p, image_error = self._image_test(a, b, size, backbone, metric, row["mean"])
+            name = IMAGE_TESTS[metric]
+        if s.replicates >= replicates_needed(tests, 1 - s.confidence):
+            name, p = "paired permutation over replicates", permutation_test(differences, self.seed)
+        equivalence = equivalence_test(differences, image_error, s.equivalence_margin)
+        return row | {"test": name, "p": p, "margin": s.equivalence_margin, "p_equivalence": equivalence}
+
+    def _image_test(self, a, b, size, backbone, metric, mean) -> tuple[float, float]:
+        sums = [
+            influence(self.predictions[a, size, r, backbone], metric)
+            - influence(self.predictions[b, size, r, backbone], metric)
+            for r in self.settings.replicate_numbers
+        ]
+        return image_test(mean, np.mean(sums, 0), self.groups)
+
+    def _judge(self, rows: list[dict], family: str) -> list[dict]:
+        p = np.array([row["p"] for row in rows])
+        adjusted = np.full(len(p), math.nan) if np.isnan(p).any() else holm(p)
+        for row, p_holm in zip(rows, adjusted, strict=True):
+            row |= {"family": family, "p_holm": float(p_holm)}
+            row["verdict"] = verdict(row, 1 - self.settings.confidence)
+        return rows
+
+
+def verdict(row: dict, alpha: float) -> str:
+    """What a row of comparisons lets one say of augmentation against reference, at level alpha.
+
+    better, worse: p after Holm's correction is below alpha, and the interval, which also holds what varies between
+    trainings, excludes 0. equivalent: p_equivalence is below alpha. A difference can be both; then it is `better` or
+    `worse`, by less than the margin in all likelihood. undecided: neither, always with one replicate.
+    """
+    if row["replicates"] < 2:
+        return "undecided"
+    if row["p_holm"] < alpha and (row["ci_low"] > 0 or row["ci_high"] < 0):
+        return "better" if row["mean"] > 0 else "worse"
+    return "equivalent" if row["p_equivalence"] < alpha else "undecided"

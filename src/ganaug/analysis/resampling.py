@@ -1,0 +1,151 @@
+"""Two-level bootstrap: replicates, and within them test images by group of near-copies or patient.
+
+One set of draws serves all cells, so that a difference between two augmentations is resampled in pairs: the same
+replicates, the same test images. (Davison and Hinkley 1997, chapters 3.8 and 5.)
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, t
+
+from ganaug.analysis.metrics import Predictions
+
+BCA_REPLICATES = 10  # from so many on, replicates can be resampled, and their skewness told
+
+
+@dataclass(frozen=True)
+class Draws:
+    """images: float32 [B, N], how often each test image is drawn. replicates: int [B, R], those drawn, from 0 on.
+    uniform: [B] in (0, 1), for distributions that stand for a resampling.
+    """
+
+    images: np.ndarray
+    replicates: np.ndarray
+    uniform: np.ndarray
+
+    @classmethod
+    def make(cls, groups: np.ndarray, replicates: int, samples: int, seed: int) -> "Draws":
+        """groups: [N] group of each test image; groups are drawn whole. samples: B. seed: of NumPy's generator."""
+        rng = np.random.default_rng(seed)
+        _, group = np.unique(groups, return_inverse=True)
+        count = group.max() + 1
+        images = rng.multinomial(count, np.full(count, 1 / count), samples).astype(np.float32)[:, group]
+        uniform = (rng.permutation(samples) + 0.5) / samples
+        return cls(images, rng.integers(0, replicates, (samples, replicates)), uniform)
+
+
+def resampled_scores(p: Predictions, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics of `score` with every test image counted `weights` times: name to float64 [B].
+
+    weights: [B, N], 0 or more. NaN where a metric is undefined. A sample without images of a class leaves the class out
+    of its averages.
+    """
+    count = len(p.classes)
+    code = {name: k for k, name in enumerate(p.classes)}
+    label, predicted = (np.array([code[name] for name in names]) for names in (p.labels, p.predicted))
+    cells = np.zeros((len(label), count * count), np.float32)
+    cells[np.arange(len(label)), label * count + predicted] = 1
+    confusion = (weights @ cells).reshape(-1, count, count).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _scores(p, label, confusion, weights)
+
+
+def _scores(p: Predictions, label: np.ndarray, confusion: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    total, of_class, as_class = confusion.sum((1, 2)), confusion.sum(2), confusion.sum(1)
+    right = np.diagonal(confusion, axis1=1, axis2=2)
+    present = of_class > 0
+    sensitivity = right / of_class
+    others = total[:, None] - of_class
+    specificity = (others - as_class + right) / others
+    areas = np.stack([_area(p.probabilities[:, k], label == k, weights) for k in range(len(p.classes))], 1)
+
+    def mean(values):  # over the classes that have test images
+        return np.nanmean(np.where(present, values, np.nan), 1)
+
+    balanced = mean(sensitivity)
+    product = (of_class * as_class).sum(1)
+    spread = (total**2 - (of_class**2).sum(1)) * (total**2 - (as_class**2).sum(1))
+    mcc = np.where(spread > 0, (right.sum(1) * total - product) / np.sqrt(spread), 0.0)
+    defined = present & ~np.isnan(areas)
+    macro_area = np.where(defined, areas, 0).sum(1) / defined.sum(1)
+    values = {
+        "accuracy": right.sum(1) / total,
+        "balanced_accuracy": balanced,
+        "macro_precision": mean(np.where(as_class > 0, right / as_class, 0)),
+        "macro_recall": balanced,
+        "macro_f1": mean(2 * right / (of_class + as_class)),
+        "mcc": mcc,
+        "macro_auroc": macro_area,
+    }
+    for k, name in enumerate(p.classes):
+        values[f"sensitivity[{name}]"] = sensitivity[:, k]
+        values[f"specificity[{name}]"] = specificity[:, k]
+        values[f"auroc[{name}]"] = areas[:, k]
+    return values
+
+
+def _area(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted area under the ROC curve, [B]: the share of (positive, negative) pairs in order, ties half."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    weights = weights[:, order]
+    positives = np.add.reduceat(weights * positive[order], starts, axis=1, dtype=np.float64)
+    negatives = np.add.reduceat(weights * ~positive[order], starts, axis=1, dtype=np.float64)
+    below = np.cumsum(negatives, 1) - negatives / 2
+    return (positives * below).sum(1) / (positives.sum(1) * negatives.sum(1))
+
+
+def mean_interval(
+    values: np.ndarray, samples: np.ndarray, draws: Draws, confidence: float
+) -> tuple[float, float, float, str]:
+    """(mean, low, high, method) of a metric over replicates.
+
+    values: [R] on the test images, NaN where undefined. samples: [B, R] on the drawn test images.
+    A bootstrap mean is the mean, plus what the drawn test images and what the drawn replicates change in it, each with
+    the other level as it is: resampled together, their interaction would count twice. With 10 defined values or more
+    the interval is BCa (Efron 1987), its acceleration from leaving out one replicate at a time. With fewer, too few to
+    be resampled, what another set of replicates would change is drawn from Student's t with their standard error, and
+    the interval is the percentile one. With one the limits are NaN: nothing is known of what another training would
+    give.
+    """
+    defined = ~np.isnan(values)
+    own = values[defined]
+    n, mean = len(own), float(own.mean()) if defined.any() else math.nan
+    of_images = _means(samples[:, defined]) - mean if n else np.empty(0)
+    usable = ~np.isnan(of_images)
+    if n < 2 or not usable.any():
+        return mean, math.nan, math.nan, "none"
+    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+    if n < BCA_REPLICATES:
+        of_replicates = t.ppf(draws.uniform, n - 1) * own.std(ddof=1) / math.sqrt(n)
+        means = (mean + of_images + of_replicates)[usable]
+        return mean, *_quantiles(means, tails), "percentile, Student t for replicates"
+    of_replicates = _means(values[draws.replicates]) - mean
+    means = (mean + of_images + of_replicates)[usable]
+    return mean, *_quantiles(means, _bca_levels(mean, own, means, tails)), "BCa"
+
+
+def _means(samples: np.ndarray) -> np.ndarray:
+    """Means of rows without their NaNs; NaN for a row of nothing else."""
+    defined = ~np.isnan(samples)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, samples, 0).sum(1) / defined.sum(1)
+
+
+def _bca_levels(mean: float, values: np.ndarray, means: np.ndarray, tails: np.ndarray) -> np.ndarray:
+    """Levels of the bootstrap's quantiles that correct for its bias and skewness."""
+    left_out = (values.sum() - values) / (len(values) - 1)
+    deviations = left_out.mean() - left_out
+    scale = (deviations**2).sum() ** 1.5
+    acceleration = (deviations**3).sum() / (6 * scale) if scale > 0 else 0.0
+    below = (means < mean).mean() + (means == mean).mean() / 2
+    shift = norm.ppf(np.clip(below, 1 / len(means), 1 - 1 / len(means)))
+    z = shift + norm.ppf(tails)
+    return norm.cdf(shift + z / (1 - acceleration * z))
+
+
+def _quantiles(values: np.ndarray, levels: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, levels)
+    return float(low), float(high)
