@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from ganaug.classify import training
-from ganaug.classify.augmentations import AUGMENTATIONS, Augmentation, classical
+from ganaug.classify.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    classical,
+    cutmix,
+    mixup,
+    randaugment,
+    trivialaugment,
+)
 from ganaug.classify.image_sets import MEAN, STD, ImageSet, normalise
 from ganaug.errors import UserError
 
@@ -73,9 +81,60 @@ def test_classical_stays_within_its_strengths():
     assert 0.8 <= min(factors) < 0.83 and 1.17 < max(factors) <= 1.2
 
 
-def test_the_published_augmentations_are_there():
-    synthetic = {name: augmentation.synthetic for name, augmentation in AUGMENTATIONS.items()}
-    assert synthetic == {"none": False, "classical": False, "gan": True, "gan+classical": True}
+def test_the_augmentations_that_users_expect_are_there():
+    real = ["none", "classical", "randaugment", "trivialaugment", "mixup", "cutmix"]
+    assert {name for name, a in AUGMENTATIONS.items() if not a.synthetic} == set(real)
+    assert {name for name, a in AUGMENTATIONS.items() if a.synthetic} == {"gan", "gan+classical"}
+
+
+def test_randaugment_and_trivialaugment_stay_in_range_without_a_flip():
+    images = torch.from_numpy(image_set(40, 1, ("a",)).images)[:, None].float() / 255  # bright at the left
+    for transform in (randaugment({"operations": 1, "magnitude": 9}), trivialaugment({})):
+        torch.manual_seed(0)
+        made = torch.stack([transform(image) for image in images])
+        assert made.shape == images.shape and made.dtype == torch.float32 and made.min() >= 0 and made.max() <= 1
+        changed = (made - images).abs().amax((1, 2, 3)) > 0.01
+        assert 0.3 < changed.float().mean() <= 1
+        darker_side = (made - made.mean((2, 3), keepdim=True))[:, 0, :, 16:].mean((1, 2)) > 0
+        assert darker_side.float().mean() < 0.3  # where light and dark were swapped (invert, solarise), not the sides
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+def test_mixing_blends_images_and_labels_alike(mix):
+    torch.manual_seed(1)
+    labels = torch.arange(8) % 4
+    images = labels.float()[:, None, None, None].expand(8, 1, 16, 16)  # as bright as their class's number
+    made, shares = mix({"alpha": 1.0}, 4)(images.clone(), labels)
+    assert shares.shape == (8, 4) and not torch.equal(made, images)
+    torch.testing.assert_close(shares.sum(1), torch.ones(8))
+    if mix is cutmix:
+        assert set(made.unique().tolist()) == {0, 1, 2, 3}
+    torch.testing.assert_close(made.mean((1, 2, 3)), shares @ torch.arange(4.0))
+
+
+def test_shared_labels_are_weighted_as_whole_ones():
+    logits, labels = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 2, 2, 1])
+    weights = torch.tensor([2.0, 1.0, 0.5])
+    whole = training.weighted_loss(logits, labels, weights)
+    shared = training.weighted_loss(logits, torch.nn.functional.one_hot(labels, 3).float(), weights)
+    torch.testing.assert_close(shared, whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    {
+        "randaugment": {"operations": 2, "magnitude": 9},
+        "trivialaugment": {},
+        "mixup": {"alpha": 0.2},
+        "cutmix": {"alpha": 1.0},
+    }.items(),
+)
+def test_every_augmentation_trains_and_repeats_itself(lite0, name, chosen):
+    first, history = trained(lite0, augmentation=name, augmentation_settings=chosen, epochs=1)
+    again, _ = trained(lite0, augmentation=name, augmentation_settings=chosen, epochs=1)
+    none, _ = trained(lite0, epochs=1)
+    np.testing.assert_array_equal(first, again)
+    assert np.isfinite(first).all() and not np.array_equal(first, none) and history["train_loss"].notna().all()
 
 
 def test_a_user_adds_an_augmentation_in_one_place(lite0, monkeypatch):

@@ -65,7 +65,7 @@ def test_the_defaults_of_one_study_are_not_another_ones():
         ({"sizes": [50, 50]}, "without repeats"),
         ({"device": "gpu"}, "device: 'gpu' can't be used; write one of auto, cpu, cuda"),
         ({"study": "../x"}, "study: '../x' can't be used"),
-        ({"augmentations": ["none", "gann"]}, "augmentations: 'gann' is unknown; known: none, classical, gan"),
+        ({"augmentations": ["none", "gann"]}, "augmentations: 'gann' is unknown; known: none, classical, randaugment"),
         ({"data": {"source": "folder"}}, "data_root: missing; source 'folder' needs the folder"),
         ({"data_root": "/images"}, "set data.source to radiography or folder"),
         ({"sizes": [10]}, "fidelity.kid_subset_size: 50 is too much for size 10, with 6 training images"),

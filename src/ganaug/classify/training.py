@@ -10,7 +10,6 @@ import argparse
 import copy
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,6 +130,8 @@ def train(
     images = real if synthetic is None else real.joined(synthetic)
     augmentation = AUGMENTATIONS[settings.augmentation]
     transform = augmentation.transform and augmentation.transform(settings.augmentation_settings)
+    mix = augmentation.batch_transform
+    mix = mix and mix(settings.augmentation_settings, len(real.classes))
     batches = batch_indices(len(images.labels), settings.batch, seed)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps))
@@ -138,7 +139,7 @@ def train(
     best_loss, best_weights, rows, losses = math.inf, None, [], []
     with Progress(steps, "training", "steps") as progress:
         for step in range(1, steps + 1):
-            loss = _step(model, images, next(batches), transform, settings, weights, optimiser, seed, step)
+            loss = _step(model, images, next(batches), transform, mix, settings, weights, optimiser, seed, step)
             if not math.isfinite(loss):
                 raise UserError(f"the training loss is {loss} at step {step}; lower classifier.learning_rate")
             losses.append(loss)
@@ -178,20 +179,31 @@ def batch_indices(images: int, batch: int, seed: int):
         waiting = waiting[batch:]
 
 
-def _step(model, images, indices, transform: Callable | None, settings, weights, optimiser, seed, step) -> float:
+def _step(model, images, indices, transform, mix, settings, weights, optimiser, seed, step) -> float:
     """One optimiser step; returns the loss."""
     pixels = images.batch(indices, settings.input_size)
     if transform is not None:
         torch.manual_seed(derive_seed(seed, "transform", step=step))
         pixels = torch.stack([transform(image) for image in pixels])
-    labels = torch.from_numpy(images.labels[indices]).to(weights.device)
+    labels = torch.from_numpy(images.labels[indices])
+    if mix is not None:
+        torch.manual_seed(derive_seed(seed, "mix", step=step))
+        pixels, labels = mix(pixels, labels)
     torch.manual_seed(derive_seed(seed, "dropout", step=step))
     model.train()
-    loss = cross_entropy(model(_network_input(pixels, weights.device)), labels, weights)
+    loss = weighted_loss(model(_network_input(pixels, weights.device)), labels.to(weights.device), weights)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
     return loss.item()
+
+
+def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of logits [B, C], classes weighted by [C]; labels int64 [B], or shares of the classes [B, C]."""
+    if labels.ndim == 1:
+        return cross_entropy(logits, labels, weights)
+    # PyTorch divides by the number of images here, not by their weights as above.
+    return cross_entropy(logits, labels, weights, reduction="sum") / (labels @ weights).sum()
 
 
 def _network_input(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
