@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganaug.cli import main
 from ganaug.data import images, leaks, near_copies, roles, sizes, sources, splits
-from ganaug.data.manifest import Settings, check_classes, check_share, make_manifest
+from ganaug.data.manifest import Settings, check_classes, check_share, make_manifest, read_groups
 from ganaug.errors import UserError
 
 RADIOGRAPHS = Path(__file__).parent.parent.parent / "shared" / "data" / "COVID-19_Radiography_Dataset"
@@ -295,6 +295,39 @@ def test_a_class_without_usable_images_is_named(tmp_path):
     manifest, _ = make_manifest(root, settings())
     with pytest.raises(UserError, match=r"class 'A': none of its 6 files can be used: copy in another class \(6\)"):
         check_classes(manifest)
+
+
+def test_known_groups_join_each_other_and_near_copies(tmp_path):
+    """Patient p has A/0 and A/1; with them go a near-copy of A/1 in the other class, and what shares its group."""
+    near = encoded(Image.fromarray(picture(1)).resize((90, 90)), format="PNG")
+    files_a = {"0.png": picture(0), "1.png": picture(1), "2.png": picture(2)}
+    root = folder_of(tmp_path / "r", A=files_a, B={"near.png": near, "4.png": picture(4), "5.png": picture(5)})
+    table = "file,group\nA/0.png,p\nA/1.png,p\nB/near.png,q\nB/4.png,q\n"
+    (tmp_path / "groups.csv").write_text(table)
+    known = read_groups(tmp_path / "groups.csv")
+    manifest, problems = make_manifest(root, settings(), known)
+    group = manifest.set_index("file")["group"]
+    assert group[["A/0.png", "A/1.png", "B/near.png", "B/4.png"]].nunique() == 1
+    assert group.nunique() == 3  # and A/2, B/5 alone
+    assert (problems["problem"] == "near-copy or same group").sum() == 4
+    plain, _ = make_manifest(root, settings())
+    assert plain["group"].nunique() == 5
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("file,group\nA/9.png,p\n", r"names files that are not there: 'A/9.png'; write them as 'A/0.png'"),
+        ("file,group\nA/0.png,p\nA/0.png,q\n", r"puts 'A/0.png' in two groups"),
+        ("image,patient\nA/0.png,p\n", r"has the columns image, patient; it needs file and group"),
+        ("", r"can't be read as CSV"),
+    ],
+)
+def test_a_wrong_table_of_groups_is_refused(tmp_path, table, message):
+    root = folder_of(tmp_path / "r", A={"0.png": picture(0)}, B={"1.png": picture(1)})
+    (tmp_path / "groups.csv").write_text(table)
+    with pytest.raises(UserError, match=message):
+        make_manifest(root, settings(), read_groups(tmp_path / "groups.csv"))
 
 
 def test_a_class_called_all_is_refused(tmp_path):

@@ -30,6 +30,7 @@ rule make_manifest:
     input:
         src=sources("make_manifest"),
         phantoms=f"{RESULTS}/data/phantoms" if PHANTOM else [],
+        groups=os.path.expanduser(DATA["groups"] or "") or [],
     output:
         manifest=f"{RESULTS}/data/manifest.csv",
         problems=f"{RESULTS}/data/problems.csv",
@@ -46,9 +47,10 @@ rule make_manifest:
     params:
         settings=settings("data.source", "data.classes", "data.max_bad_share", "data.near_copy_distance"),
         root=constant(DATA_ROOT),
+        groups=lambda wildcards, input: f"--groups {quote(input.groups)}" if input.groups else "",
         listing=LISTING,
     shell:
-        "python -m ganaug make_manifest --settings {params.settings:q} --data-root {params.root:q}"
+        "python -m ganaug make_manifest --settings {params.settings:q} --data-root {params.root:q} {params.groups}"
         " --manifest {output.manifest} --problems {output.problems} --provenance {output.provenance} --log {log}"
 
 

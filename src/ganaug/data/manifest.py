@@ -13,7 +13,7 @@ from ganaug.data.images import Unusable, decode, pixels_sha256
 from ganaug.data.near_copies import groups, perceptual_hash
 from ganaug.data.sources import list_images
 from ganaug.errors import UserError
-from ganaug.files import write_csv
+from ganaug.files import read_csv, write_csv
 from ganaug.progress import Progress
 
 log = logging.getLogger("ganaug")
@@ -35,6 +35,7 @@ class Settings:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--data-root", type=Path, required=True, help="folder of the images")
+    inputs.add_argument("--groups", type=Path, help="CSV of file and group: what belongs to one patient, say")
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--manifest", type=Path, required=True, help="a row per file")
     outputs.add_argument("--problems", type=Path, required=True, help="a row per file that was converted or left out")
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
-    manifest, problems = make_manifest(args.data_root, settings)
+    manifest, problems = make_manifest(args.data_root, settings, read_groups(args.groups) if args.groups else None)
     write_csv(args.manifest, manifest)
     write_csv(args.problems, problems)
     for problem, count in problems["problem"].value_counts().items():
@@ -51,14 +52,30 @@ def run(args: argparse.Namespace) -> None:
     check_classes(manifest)
 
 
-def make_manifest(root: Path, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_groups(path: Path) -> pd.Series:
+    """Group by file, from a CSV with the columns file (as in the manifest, below the data root) and group."""
+    try:
+        table = read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise UserError(f"data.groups: {path} can't be read as CSV ({error})") from None
+    if not {"file", "group"} <= set(table.columns):
+        raise UserError(f"data.groups: {path} has the columns {', '.join(table.columns)}; it needs file and group")
+    contradictory = table.drop_duplicates(["file", "group"])["file"]
+    if contradictory.duplicated().any():
+        name = contradictory[contradictory.duplicated()].iloc[0]
+        raise UserError(f"data.groups: {path} puts {name!r} in two groups; write one line for each file")
+    return table.drop_duplicates("file").set_index("file")["group"].dropna()
+
+
+def make_manifest(root: Path, settings: Settings, known: pd.Series | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(manifest, problems) of a data root.
 
     manifest: file, class, bytes, format, mode, width, height, file_sha256, pixels_sha256 (of the shape and the 8-bit
     grey pixels), perceptual_hash (hexadecimal), group (its near-copies', named by their first pixels_sha256), status
     (`used` or `left out`) and reason. problems: file, class, problem, action.
     Exact copies: within a class the first by name is kept; an image in two classes contradicts itself, and all its
-    copies are left out. Near-copies are all kept, in one group.
+    copies are left out. Near-copies are all kept, in one group. known: groups by file, of patients, say; images that
+    share one, or are near-copies, or are linked by others so, form one group. A file without one is none's.
     """
     files = list_images(root, settings.source, settings.classes)
     with Progress(len(files), "checking", "files") as progress:
@@ -69,11 +86,14 @@ def make_manifest(root: Path, settings: Settings) -> tuple[pd.DataFrame, pd.Data
     problems = [p for row in rows for p in row.pop("problems")]
     manifest = pd.DataFrame(rows)
     problems += _leave_out_copies(manifest)
-    _group(manifest, settings.near_copy_distance)
+    if known is not None:
+        _check_known(manifest, known)
+    _group(manifest, settings.near_copy_distance, known)
     used = manifest[manifest["status"] == "used"]
     members = used.groupby("group")["file"].transform("size")
+    kind = "near-copy" if known is None else "near-copy or same group"
     for row in used[members > 1].itertuples():
-        problems.append(_problem(row.file, row[2], "near-copy", f"kept together in group {row.group[:12]}"))
+        problems.append(_problem(row.file, row[2], kind, f"kept together in group {row.group[:12]}"))
     table = pd.DataFrame(problems, columns=["file", "class", "problem", "action"])
     return manifest, table.sort_values(["problem", "class", "file"], ignore_index=True)
 
@@ -136,13 +156,23 @@ def _leave_out_copies(manifest: pd.DataFrame) -> list[dict]:
     return problems
 
 
-def _group(manifest: pd.DataFrame, distance: int) -> None:
-    """Fill in the near-copy group of the used files, in place."""
+def _check_known(manifest: pd.DataFrame, known: pd.Series) -> None:
+    unknown = sorted(set(known.index) - set(manifest["file"]))
+    if unknown:
+        named = ", ".join(map(repr, unknown[:NAMED])) + (f" and {len(unknown) - NAMED} more" if unknown[NAMED:] else "")
+        example = manifest["file"].iloc[0]
+        raise UserError(f"data.groups names files that are not there: {named}; write them as {example!r}")
+    log.info("%d of %d files have a group in data.groups", manifest["file"].isin(known.index).sum(), len(manifest))
+
+
+def _group(manifest: pd.DataFrame, distance: int, known: pd.Series | None) -> None:
+    """Fill in the group of the used files, in place."""
     used = manifest.index[manifest["status"] == "used"]
     if not len(used):
         return
     hashes = np.stack([np.frombuffer(bytes.fromhex(h), np.uint8) for h in manifest.loc[used, "perceptual_hash"]])
-    numbers = pd.Series(groups(hashes, distance), index=used)
+    names = None if known is None else manifest.loc[used, "file"].map(known).fillna("").to_numpy(str)
+    numbers = pd.Series(groups(hashes, distance, names), index=used)
     manifest.loc[used, "group"] = manifest.loc[used, "pixels_sha256"].groupby(numbers).transform("min")
 
 

@@ -40,8 +40,15 @@ def near_pairs(hashes: np.ndarray, distance: int, block: int = 1024) -> np.ndarr
     return np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
 
 
-def groups(hashes: np.ndarray, distance: int) -> np.ndarray:
-    """Number of the near-copy group of each image, int [N]: connected components of the near pairs."""
+def groups(hashes: np.ndarray, distance: int, known: np.ndarray | None = None) -> np.ndarray:
+    """Number of the group of each image, int [N]: connected components of the near pairs and of the known groups.
+
+    known: text [N], of the patient or study, say; empty where it is not known.
+    """
     pairs = near_pairs(hashes, distance)
+    if known is not None:
+        named = np.flatnonzero(known != "")
+        _, first, group = np.unique(known[named], return_index=True, return_inverse=True)
+        pairs = np.concatenate([pairs, np.stack([named[first][group], named], axis=1)])  # each with its group's first
     links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(hashes),) * 2)
     return connected_components(links, directed=False)[1]
