@@ -118,6 +118,17 @@ def _gan(root: Path, size, replicate: int, classes, rng) -> None:
     ]
     _write(root / f"fidelity/{cell}/curve.csv", pd.DataFrame(rows))
 
+    near = {"synthetic": 8 * len(classes), "held_out": 60 * len(classes), "median_distance": 30.0}
+    near |= {"median_distance_held_out": 31.0, "effect": 0.55, "p": 0.3, "near_share": 0.0104}
+    _write(root / f"fidelity/{cell}/memorisation.csv", pd.DataFrame([near | {"copies": size == 25}]))
+    closest = {
+        "synthetic": range(8),
+        "train": range(8, 0, -1),
+        "distance": np.arange(8) + 9.0,
+        "held_out_nearer": 0.002,
+    }
+    _write(root / f"fidelity/{cell}/closest.csv", pd.DataFrame(closest))
+
 
 def _cell(folder: Path, size, augmentation: str, classes, rng) -> None:
     labels = np.repeat(np.arange(len(classes)), 60)
@@ -158,7 +169,7 @@ def _provenance(folder: Path, stage: str, wall: float) -> None:
 
 STATISTICS = {"confidence": 0.95, "bootstrap_samples": 300, "equivalence_margin": 0.02}
 TABLES = ["cells", "summary", "comparisons", "scaling", "confusion", "data", "subsets"]
-GAN_TABLES = ["fidelity", "fidelity-curve", "gan-training"]
+GAN_TABLES = ["fidelity", "fidelity-curve", "memorisation", "gan-training"]
 
 
 def make_tables(root: Path, grid: dict = GRID, generated: bool = True) -> int:

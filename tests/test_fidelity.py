@@ -13,6 +13,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from ganaug.cli import main
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
+from ganaug.fidelity.memorisation import closest_pairs, memorisation, nearest
 
 
 def features(count, dimensions, seed, shift=0.0):
@@ -111,7 +112,8 @@ def run_stage(folder, lite0, **changes):
     files = [
         *("--real-images", "real.npy", "--real-table", "real.csv", "--synthetic-images", "synthetic.npy"),
         *("--synthetic-table", "synthetic.csv", "--snapshots", "snapshots.npy", "--snapshot-table", "snapshots.csv"),
-        *("--fidelity", "fidelity.csv", "--curve", "curve.csv"),
+        *("--fidelity", "fidelity.csv", "--curve", "curve.csv", "--held-out-images", "held_out.npy"),
+        *("--memorisation", "memorisation.csv", "--closest", "closest.csv"),
     ]
     files = [x if x.startswith("--") else str(folder / x) for x in files]
     options = ["--settings", json.dumps(settings | {"prc_neighborhood": 2} | changes), "--seed", "1"]
@@ -123,6 +125,7 @@ def sets(tmp_path):
     classes = ["a", "NA"] * 8
     write_set(tmp_path, "real", images(16, 1, blur=3), classes)
     write_set(tmp_path, "synthetic", images(16, 2, blur=3), classes)
+    np.save(tmp_path / "held_out.npy", images(120, 5, blur=3))
     np.save(tmp_path / "snapshots.npy", np.stack([images(8, 3), images(8, 4, blur=3)]))
     table = {"index": np.repeat([0, 1], 8), "kimg": np.repeat([0.5, 1.0], 8), "image": [*range(8)] * 2, "label": 0}
     pd.DataFrame(table).to_csv(tmp_path / "snapshots.csv", index=False)
@@ -138,7 +141,43 @@ def test_the_stage_measures_all_and_every_class(sets, lite0):
     assert list(table["metric"].unique()) == names  # never called FID or KID
     curve = pd.read_csv(sets / "curve.csv")
     assert list(curve["kimg"]) == [0.5, 1.0]
+    (memory,) = pd.read_csv(sets / "memorisation.csv").itertuples()
+    assert memory.synthetic == 16 and memory.held_out == 120 and not memory.copies and 0.3 < memory.effect < 0.7
+    closest = pd.read_csv(sets / "closest.csv")
+    assert len(closest) == 16 and closest["distance"].is_monotonic_increasing
     assert curve["value"][0] > curve["value"][1]  # noise is farther from blurred images than other blurred ones
+
+
+def test_a_copy_machine_is_flagged_and_an_honest_generator_is_not():
+    train, held_out, honest = features(200, 16, 1), features(300, 16, 2), features(200, 16, 3)
+    assert not memorisation(honest, train, held_out)["copies"]
+    machine = train + 0.01 * features(200, 16, 4)
+    found = memorisation(machine, train, held_out)
+    assert found["copies"] and found["effect"] > 0.99 and found["near_share"] == 1 and found["p"] < 1e-10
+    some = torch.cat([honest[:180], machine[:20]])  # one in ten is a copy
+    found = memorisation(some, train, held_out)
+    assert found["copies"] and 0.1 <= found["near_share"] < 0.15
+    pairs = closest_pairs(some, train, held_out)
+    assert (
+        set(pairs["synthetic"][:20]) == set(range(180, 200)) and (pairs["train"] == pairs["synthetic"] - 180)[:20].all()
+    )
+    assert (pairs["held_out_nearer"][:20] == 0).all()
+
+
+def test_honest_generators_are_seldom_flagged():
+    flags = [
+        memorisation(features(150, 8, 10 * k + 1), features(100, 8, 10 * k + 2), features(100, 8, 10 * k + 3))["copies"]
+        for k in range(60)
+    ]
+    assert sum(flags) <= 3
+
+
+def test_nearest_is_the_nearest():
+    a, b = features(700, 5, 1), features(40, 5, 2)
+    distance, index = nearest(a, b)
+    whole = (a[:, None] - b).square().sum(2).sqrt()
+    np.testing.assert_allclose(distance, whole.min(1).values, rtol=1e-6)
+    assert np.array_equal(index, whole.argmin(1))
 
 
 def test_too_few_images_are_said_with_what_would_do(sets, lite0, capsys):

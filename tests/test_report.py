@@ -17,7 +17,7 @@ from ganaug.config import load_schema, with_defaults
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
 SMALL = {**GRID, "sizes": [25, "all"], "replicates": 2}
 ODD = ["Viral Pneumonia", "<script>alert(1)</script>", 'A&B "quoted"']
-OF_GAN = ("real_and_generated", "gan_progress", "gan_training", "fidelity")
+OF_GAN = ("real_and_generated", "closest_pairs", "gan_progress", "gan_training", "fidelity")
 
 
 class Page(HTMLParser):

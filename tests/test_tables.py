@@ -41,6 +41,8 @@ def test_columns_are_the_promised_ones(tree):
         "fidelity": "size,replicate,class,extractor,metric,value",
         "fidelity_curve": "size,replicate,kimg,extractor,metric,value",
         "gan_training": "size,replicate,kimg,quantity,value",
+        "memorisation": "size,replicate,synthetic,held_out,median_distance,median_distance_held_out,effect,p,"
+        "near_share,copies",
         "subsets": "size,replicate,side,class,images",
         "data": "class,left_out,images,groups,test,pool",
     }

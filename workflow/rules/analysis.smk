@@ -11,6 +11,7 @@ rule make_tables:
         subsets=subsets(f"subsets/{SUBSET}/train.csv") + subsets(f"subsets/{SUBSET}/validation.csv"),
         fidelity=subsets(f"fidelity/{SUBSET}/fidelity.csv") if GENERATED else [],
         curves=subsets(f"fidelity/{SUBSET}/curve.csv") if GENERATED else [],
+        memorisation=subsets(f"fidelity/{SUBSET}/memorisation.csv") if GENERATED else [],
         training=subsets(f"gan/{SUBSET}/training.csv") if GENERATED else [],
     output:
         report(

@@ -45,7 +45,7 @@ EXTRACTOR = STUDY["fidelity"]["extractor"]
 
 # Tables and figures of a study; those about GANs only where there are any.
 TABLES = ["cells", "summary", "comparisons", "scaling", "confusion", "data", "subsets"]
-TABLES += ["fidelity", "fidelity_curve", "gan_training"] if GENERATED else []
+TABLES += ["fidelity", "fidelity_curve", "memorisation", "gan_training"] if GENERATED else []
 # What each figure reads.
 FIGURES = {
     "learning_curve": ["tables/cells.csv", "tables/summary.csv", "tables/subsets.csv"],
@@ -59,6 +59,11 @@ if GENERATED:
             f"{folder}.{suffix}"
             for folder in (f"subsets/{SUBSET}/train", f"synthetic/{SUBSET}/images")
             for suffix in ("npy", "csv")
+        ],
+        "closest_pairs": [
+            f"fidelity/{SUBSET}/closest.csv",
+            f"subsets/{SUBSET}/train.npy",
+            f"synthetic/{SUBSET}/images.npy",
         ],
         "gan_progress": [f"gan/{SUBSET}/snapshots.npy", f"gan/{SUBSET}/snapshots.csv", f"subsets/{SUBSET}/train.csv"],
         "gan_training": ["tables/gan_training.csv", "tables/fidelity_curve.csv"],

@@ -84,11 +84,14 @@ rule measure_fidelity:
         real_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
         synthetic_images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
         synthetic_table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
+        held_out=f"{RESULTS}/data/test.npy",
         snapshots=f"{RESULTS}/gan/{SUBSET}/snapshots.npy",
         snapshot_table=f"{RESULTS}/gan/{SUBSET}/snapshots.csv",
     output:
         fidelity=f"{RESULTS}/fidelity/{SUBSET}/fidelity.csv",
         curve=f"{RESULTS}/fidelity/{SUBSET}/curve.csv",
+        memorisation=f"{RESULTS}/fidelity/{SUBSET}/memorisation.csv",
+        closest=f"{RESULTS}/fidelity/{SUBSET}/closest.csv",
         provenance=f"{RESULTS}/fidelity/{SUBSET}/provenance.json",
     log:
         f"{RESULTS}/logs/measure_fidelity/{SUBSET}.log",
@@ -111,5 +114,7 @@ rule measure_fidelity:
         " --threads {params.threads} --device {params.device} --weights {input.weights}"
         " --real-images {input.real_images} --real-table {input.real_table}"
         " --synthetic-images {input.synthetic_images} --synthetic-table {input.synthetic_table}"
+        " --held-out-images {input.held_out}"
         " --snapshots {input.snapshots} --snapshot-table {input.snapshot_table}"
-        " --fidelity {output.fidelity} --curve {output.curve} --provenance {output.provenance} --log {log}"
+        " --fidelity {output.fidelity} --curve {output.curve} --memorisation {output.memorisation}"
+        " --closest {output.closest} --provenance {output.provenance} --log {log}"

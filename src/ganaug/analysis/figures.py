@@ -15,6 +15,7 @@ FIGURES = {
     "confusion_matrices": figures_scores.confusion_matrices,
     "class_examples": figures_images.class_examples,
     "real_and_generated": figures_images.real_and_generated,
+    "closest_pairs": figures_images.closest_pairs,
     "gan_progress": figures_images.gan_progress,
     "gan_training": figures_gan.gan_training,
     "fidelity": figures_gan.fidelity,

@@ -12,6 +12,7 @@ from ganaug.layout import subset_folder
 
 EXAMPLES = 8  # per class, in class_examples
 SIDE_BY_SIDE = 6  # per class and kind, in real_and_generated
+CLOSEST = 10  # pairs, in closest_pairs
 SNAPSHOTS = 8  # at most, in gan_progress
 GAP = 2  # white pixels between images
 
@@ -38,6 +39,28 @@ def real_and_generated(results: Path, settings: FigureSettings) -> Figure:
         for axes, (images, table), kind in zip(pair, kinds, ("real, in training", "generated"), strict=True):
             _mosaic(axes, *_first_of_each(images, table, classes, SIDE_BY_SIDE), names=axes is pair[0])
             axes.set_title(f"{many}: {kind}")
+    return figure
+
+
+def closest_pairs(results: Path, settings: FigureSettings) -> Figure:
+    """Of replicate 1 the synthetic images that lie nearest to a training image, each above that image."""
+    figure, grid = panels(len(settings.sizes), 1, 9, 2.4)
+    for size, axes in zip(settings.size_names, grid[:, 0], strict=True):
+        pairs = read_table(results / subset_folder("fidelity", size, 1) / "closest.csv", ["synthetic", "train"])[
+            :CLOSEST
+        ]
+        generated = np.load(results / subset_folder("synthetic", size, 1) / "images.npy", mmap_mode="r")
+        real = np.load(results / subset_folder("subsets", size, 1) / "train.npy", mmap_mode="r")
+        rows = {
+            "generated": [generated[i] for i in pairs["synthetic"]],
+            "in training": [real[i] for i in pairs["train"]],
+        }
+        side = real.shape[-1]
+        _mosaic(axes, rows, side)
+        ticks = [f"{share:.1%}" for share in pairs["held_out_nearer"]]
+        axes.set_xticks([i * (side + GAP) + side / 2 for i in range(len(pairs))], ticks)
+        axes.set_xlabel("share of held-out images that lie nearer to a training image")
+        axes.set_title(size_title(size))
     return figure
 
 

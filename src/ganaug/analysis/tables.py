@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, what in {
         "fidelity": "fidelity of every synthetic set",
         "fidelity-curve": "fidelity during each GAN's training",
+        "memorisation": "whether synthetic sets repeat training images",
         "gan-training": "training log of every GAN",
     }.items():
         outputs.add_argument(f"--{name}", type=Path, help=what + "; only for a study with GANs")
@@ -56,6 +57,10 @@ def run(args: argparse.Namespace) -> None:
         tables[args.fidelity] = collect(args.results, settings, "fidelity", "fidelity.csv", FIDELITY)
     if args.fidelity_curve:
         tables[args.fidelity_curve] = collect(args.results, settings, "fidelity", "curve.csv", CURVE)
+    if args.memorisation:
+        tables[args.memorisation] = collect(
+            args.results, settings, "fidelity", "memorisation.csv", ["effect", "copies"]
+        )
     if args.gan_training:
         log = collect(args.results, settings, "gan", "training.csv", ["kimg"])
         tidy = log.melt(["size", "replicate", "kimg"], var_name="quantity").dropna(subset="value")

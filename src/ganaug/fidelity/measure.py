@@ -1,4 +1,4 @@
-"""Stage measure_fidelity: how near a synthetic set is to the real training images of its subset."""
+"""Stage measure_fidelity: how near a synthetic set is to its real training images, and whether too near."""
 
 import argparse
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import pandas as pd
 from ganaug.errors import UserError
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
+from ganaug.fidelity.memorisation import closest_pairs, memorisation
 from ganaug.files import read_csv, write_csv
 from ganaug.seeding import derive_seed, pick_device, set_determinism
 
@@ -37,12 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("real", "synthetic"):
         inputs.add_argument(f"--{name}-images", type=Path, required=True)
         inputs.add_argument(f"--{name}-table", type=Path, required=True)
+    inputs.add_argument("--held-out-images", type=Path, required=True, help="real images that no GAN is trained on")
     inputs.add_argument("--snapshots", type=Path, required=True, help="images along the GAN's training")
     inputs.add_argument("--snapshot-table", type=Path, required=True)
     inputs.add_argument("--weights", type=Path, required=True, help="weights of the extractor")
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--fidelity", type=Path, required=True)
     outputs.add_argument("--curve", type=Path, required=True)
+    outputs.add_argument("--memorisation", type=Path, required=True, help="whether training images are repeated")
+    outputs.add_argument("--closest", type=Path, required=True, help="synthetic images nearest to a training image")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -59,6 +63,9 @@ def run(args: argparse.Namespace) -> None:
     for name in tables["real"].sort_values("label")["class"].drop_duplicates():
         of_class = (features[(names == name).to_numpy(copy=True)] for features, names in sets)
         rows += measure(*of_class, settings, args.seed, name)
+    held_out = extract(extractor, np.load(args.held_out_images, mmap_mode="r"))
+    write_csv(args.memorisation, pd.DataFrame([memorisation(synthetic, real, held_out)]))
+    write_csv(args.closest, closest_pairs(synthetic, real, held_out))
     write_csv(args.fidelity, pd.DataFrame(rows))
     write_csv(args.curve, pd.DataFrame(curve(extractor, real, args.snapshots, args.snapshot_table, settings)))
 

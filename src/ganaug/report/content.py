@@ -47,6 +47,7 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "worth": worth_rows(scaling, grid),
         "short": short_rows(summary, differences, grid, synthetic),
         "fidelity": fidelity_rows(tables / "fidelity.csv", grid) if synthetic else None,
+        "memorisation": memorisation_rows(tables / "memorisation.csv", grid) if synthetic else None,
         "short_columns": [f"{a} − {b}" for a, b in short_comparisons(grid, synthetic)],
     }
 
@@ -205,6 +206,19 @@ def fidelity_rows(path: Path, grid: Grid) -> dict:
         for c in table["class"].unique()
     ]
     return {"columns": [readable(metric) for _, metric in kinds], "rows": rows}
+
+
+def memorisation_rows(path: Path, grid: Grid) -> list[dict]:
+    """Per size over the replicates: effect, share of near images, and how many of the GANs repeat training images."""
+    columns = ["size", "effect", "near_share", "copies", "median_distance", "median_distance_held_out"]
+    table = read_table(path, columns)
+    rows = []
+    for size in grid.size_names:
+        here = table[table["size"] == size]
+        row = {"size": size, "copies": int(here["copies"].sum()), "near": _percent(round(here["near_share"].mean(), 4))}
+        row |= {name: f"{here[name].mean():.2f}" for name in columns[1:] if name not in ("near_share", "copies")}
+        rows.append(row)
+    return rows
 
 
 def _shown(row: pd.Series, signed: bool = False) -> dict:

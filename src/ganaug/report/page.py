@@ -16,7 +16,7 @@ from ganaug.report import content, record
 HERE = Path(__file__).parent
 SVG_FIGURES = ("learning_curve", "differences", "confusion_matrices")
 SVG_OF_GAN = ("gan_training", "fidelity")
-PNG_OF_GAN = ("real_and_generated", "gan_progress")
+PNG_OF_GAN = ("real_and_generated", "closest_pairs", "gan_progress")
 DEMONSTRATION_KIMG = 1000  # below this a StyleGAN2-ADA has hardly begun; its authors train for 25,000
 
 
