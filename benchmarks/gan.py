@@ -67,24 +67,22 @@ def main():
 def time_training(trainer, args) -> dict:
     from ganaug.stylegan2.checkpoint import Checkpoints
 
+    spent = {name: time_method(trainer, name) for name in PHASES}
     for _ in range(CYCLE):
         trainer.step()
+    for seconds in spent.values():
+        seconds.clear()
     start = now(trainer.device)
     for _ in range(args.cycles * CYCLE):
         trainer.step()
     total = now(trainer.device) - start
-    spent = {name: time_method(trainer, name) for name in PHASES}  # apart, since it makes a GPU wait for every phase
-    start = now(trainer.device)
-    for _ in range(CYCLE):
-        trainer.step()
-    phases = now(trainer.device) - start
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         start = time.perf_counter()
         Checkpoints(Path(folder)).save(trainer.images_seen, trainer.state())
         checkpoint = time.perf_counter() - start
     return {
         "seconds_per_kimg": round(total / (args.cycles * CYCLE * args.batch) * 1000, 3),
-        **{f"share_{name}": round(sum(seconds) / phases, 3) for name, seconds in spent.items()},
+        **{f"share_{name}": round(sum(seconds) / total, 3) for name, seconds in spent.items()},
         "checkpoint_seconds": round(checkpoint, 3),
     }
 

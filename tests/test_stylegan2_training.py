@@ -248,6 +248,14 @@ def test_regularisation_comes_at_its_intervals():
     assert calls["regularise_path_length"] == list(range(0, 33, 4)) and calls["regularise_r1"] == [0, 16, 32]
 
 
+def test_p_is_adjusted_every_four_batches():
+    t, seen = trainer(ada_target=-1.0, ada_kimg=1.0), []  # r_t is always above, so p only rises
+    for _ in range(9):
+        t.step()
+        seen.append(round(t.augment.p, 6))
+    assert seen == [0, 0, 0, 0.032, 0.032, 0.032, 0.032, 0.064, 0.064]
+
+
 def test_moving_average_follows_with_half_life_and_ramp_up():
     settings = TrainingSettings(**SETTINGS)
     assert settings.half_life(1000) == 50 and settings.half_life(10**6) == 2500
