@@ -140,11 +140,14 @@ def gpus(wildcards):
     return 0 if STUDY["device"] == "cpu" else 1
 
 
+# Processes that share a GAN training, one per GPU.
+SHARES = 1 if STUDY["device"] == "cpu" else STUDY["gan"]["gpus"]
+
+
 def launcher():
     """The start of a GAN training's command: one process, or one per GPU."""
-    gpus = 1 if STUDY["device"] == "cpu" else STUDY["gan"]["gpus"]
     # The dashes keep torchrun from taking the stage's --log for a short form of its own options.
-    return "python -m" if gpus == 1 else f"torchrun --standalone --nproc-per-node {gpus} -m --"
+    return "python -m" if SHARES == 1 else f"torchrun --standalone --nproc-per-node {SHARES} -m --"
 
 
 def scaled(amount):

@@ -21,9 +21,9 @@ rule train_gan:
     priority: 10  # the longest jobs first, so that they do not come last and alone
     conda:
         "../../envs/ganaug.yaml"
-    threads: STUDY["threads"]["gan"]
+    threads: SHARES * STUDY["threads"]["gan"]
     resources:
-        gpu=0 if STUDY["device"] == "cpu" else STUDY["gan"]["gpus"],
+        gpu=lambda wildcards: SHARES * gpus(wildcards),
         mem_mb=scaled(8000),
         runtime=scaled(2880),
     params:
