@@ -23,6 +23,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/gan.smk"
 include: "workflow/rules/classify.smk"
+include: "workflow/rules/external.smk"
 include: "workflow/rules/analysis.smk"
 
 

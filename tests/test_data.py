@@ -180,7 +180,7 @@ def test_folders_with_odd_names_are_listed_and_read(tmp_path):
     )
     (root / ".hidden").mkdir()
     (root / "-x" / ".DS_Store").write_bytes(b"x")
-    manifest, problems = make_manifest(root, settings())
+    manifest, problems, *_ = make_manifest(root, settings())
     assert sorted(manifest["file"]) == sorted([f"Viral Pneumonia/{name}" for name in ODD_NAMES] + ["-x/a.png"])
     assert (manifest["status"] == "used").all()
     assert problems.empty
@@ -247,7 +247,7 @@ def test_every_kind_of_file_is_handled_and_listed(tmp_path):
         B={"1.png": picture(4), "2.png": picture(5), "3.png": picture(6)},
         C={"1.png": picture(4), "2.png": picture(7)},  # 1 contradicts B's
     )
-    manifest, problems = make_manifest(root, settings())
+    manifest, problems, *_ = make_manifest(root, settings())
     status = dict(zip(manifest["file"], manifest["status"], strict=True))
     assert [f for f, s in status.items() if s == "left out"] == [
         *("A/2.png", "A/3.bmp", "A/6.png", "A/7.png", "A/8.txt", "B/1.png", "C/1.png")
@@ -279,7 +279,7 @@ def test_too_many_bad_files_stop_the_run_and_are_named(tmp_path, caplog):
     root = folder_of(
         tmp_path / "r", A={f"{i}.png": picture(i) for i in range(8)}, B={"x.png": b"", "y.png": picture(9)}
     )
-    manifest, _ = make_manifest(root, settings())
+    manifest, *_ = make_manifest(root, settings())
     check_share(manifest, 0.1)
     assert "B/x.png: empty" not in caplog.text
     with pytest.raises(UserError, match=r"1 of 10 files .*0\.05 allows: 'B/x\.png' \(empty\)\. .*the log"):
@@ -292,7 +292,7 @@ def test_a_class_without_usable_images_is_named(tmp_path):
     same = {f"{i}.png": picture(i) for i in range(6)}
     others = {f"{i}.png": picture(i + 50) for i in range(6)}
     root = folder_of(tmp_path / "r", A=same, B=same, C=others, D={f"{i}.png": picture(i + 80) for i in range(6)})
-    manifest, _ = make_manifest(root, settings())
+    manifest, *_ = make_manifest(root, settings())
     with pytest.raises(UserError, match=r"class 'A': none of its 6 files can be used: copy in another class \(6\)"):
         check_classes(manifest)
 
@@ -305,12 +305,12 @@ def test_known_groups_join_each_other_and_near_copies(tmp_path):
     table = "file,group\nA/0.png,p\nA/1.png,p\nB/near.png,q\nB/4.png,q\n"
     (tmp_path / "groups.csv").write_text(table)
     known = read_groups(tmp_path / "groups.csv")
-    manifest, problems = make_manifest(root, settings(), known)
+    manifest, problems, *_ = make_manifest(root, settings(), known)
     group = manifest.set_index("file")["group"]
     assert group[["A/0.png", "A/1.png", "B/near.png", "B/4.png"]].nunique() == 1
     assert group.nunique() == 3  # and A/2, B/5 alone
     assert (problems["problem"] == "near-copy or same group").sum() == 4
-    plain, _ = make_manifest(root, settings())
+    plain, *_ = make_manifest(root, settings())
     assert plain["group"].nunique() == 5
 
 
@@ -338,7 +338,7 @@ def test_a_class_called_all_is_refused(tmp_path):
 
 def test_an_image_that_changed_since_the_manifest_is_refused(tmp_path):
     root = folder_of(tmp_path / "r", A={"0.png": picture(0)}, B={"1.png": picture(1)})
-    manifest, _ = make_manifest(root, settings())
+    manifest, *_ = make_manifest(root, settings())
     (root / "A" / "0.png").write_bytes(encoded(picture(9), format="PNG"))
     with pytest.raises(UserError, match=r"A/0\.png has changed since its manifest"):
         images.pack(manifest, root, 16, ["A", "B"], tmp_path / "i.npy", tmp_path / "t.csv")
@@ -472,7 +472,9 @@ def run_stages(root, out, source="folder", size=6):
 
     read = {"source": source, "classes": None, "max_bad_share": 0.01, "near_copy_distance": 40}
     pack = {"resolution": 16, "classes": None}
-    stage("make_manifest", read, "--data-root", root, "--manifest", out / "m.csv", "--problems", out / "problems.csv")
+    near = ("--distances", out / "distances.csv", "--near-copies", out / "near.json")
+    made = ("--manifest", out / "m.csv", "--problems", out / "problems.csv", *near)
+    stage("make_manifest", read, "--data-root", root, *made)
     stage("make_splits", {"test_share": 0.3}, "--seed", 1, "--manifest", out / "m.csv", "--splits", out / "s.csv")
     stage(
         "check_sizes",

@@ -184,7 +184,16 @@ def evidence(replicates=3, skills=None, n=240, **changes):
     """skills: per augmentation the skill at sizes 50, 100, 200 and 400."""
     skills = skills or {"none": [0.8, 1.2, 1.6, 2.0], "classical": [0.8, 1.2, 1.6, 2.0], "gan": [1.2, 1.6, 2.0, 2.4]}
     sizes = [50, 100, 200, 400]
-    settings = StatisticsSettings(list(skills), sizes, replicates, ["net"], 0.95, 300, 0.02, **changes)
+    settings = StatisticsSettings(
+        augmentations=list(skills),
+        sizes=sizes,
+        replicates=replicates,
+        backbones=["net"],
+        confidence=0.95,
+        bootstrap_samples=300,
+        equivalence_margin=0.02,
+        **changes,
+    )
     cells = {}
     for augmentation, levels in skills.items():
         for size, skill in zip(sizes, levels, strict=True):

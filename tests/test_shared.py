@@ -73,7 +73,8 @@ def test_a_stage_says_what_is_wrong_without_a_traceback(tmp_path):
     log = tmp_path / "stage.log"
     done = run_stage(
         *("make_manifest", "--data-root", tmp_path / "nowhere", "--manifest", tmp_path / "m.csv"),
-        *("--problems", tmp_path / "p.csv", "--log", log, "--settings"),
+        *("--problems", tmp_path / "p.csv", "--distances", tmp_path / "d.csv", "--near-copies", tmp_path / "n.json"),
+        *("--log", log, "--settings"),
         json.dumps({"source": "folder", "classes": None, "max_bad_share": 0.1, "near_copy_distance": 8}),
     )
     assert done.returncode == 1

@@ -54,6 +54,10 @@ def write_json(path: Path | str, value) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path | str):
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def write_csv(path: Path | str, table) -> None:
     """A pandas table without its index; floats with all the digits that round-trip."""
     with written_whole(path) as temporary:

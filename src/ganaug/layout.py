@@ -3,6 +3,9 @@
 from pathlib import PurePosixPath
 
 SUBSET = "size-{size}/replicate-{replicate}"
+# A synthetic set lies in its subset's folder; one of another ratio than the study's in a folder below.
+AT_RATIO = "/ratio-{ratio}"
+# A cell; the augmentation may be `gan@<ratio>`.
 CELL = "{augmentation}/size-{size}/replicate-{replicate}/{backbone}"
 
 

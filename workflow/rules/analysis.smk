@@ -1,10 +1,47 @@
 # All cells → tables → figures → report.
 
 
+rule check_lineage:
+    input:
+        src=sources("check_lineage"),
+        cells=all_cells("provenance.json"),
+        subsets=subsets(f"subsets/{SUBSET}/provenance.json"),
+        test=f"{RESULTS}/data/test.provenance.json",
+        gans=subsets(f"gan/{SUBSET}/provenance.json") if GENERATED else [],
+        synthetic=subsets(f"synthetic/{SUBSET}/provenance.json") if GENERATED else [],
+    output:
+        report=f"{RESULTS}/cells/lineage.json",
+    log:
+        f"{RESULTS}/logs/check_lineage.log",
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
+    params:
+        settings=grid_settings(),
+        results=constant(RESULTS),
+    shell:
+        "python -m ganaug check_lineage --settings {params.settings:q} --results {params.results}"
+        " --report {output.report} --log {log}"
+
+
 rule make_tables:
     input:
         src=sources("make_tables"),
-        predictions=cells("predictions.csv"),
+        lineage=f"{RESULTS}/cells/lineage.json",
+        predictions=all_cells("predictions.csv"),
+        external=cells("predictions.csv", folder="external") if EXTERNAL else [],
+        scored=(
+            expand(
+                f"{RESULTS}/synthetic/{SUBSET}/scored-{{backbone}}.csv",
+                size=STUDY["sizes"],
+                replicate=replicates(),
+                backbone=STUDY["backbones"],
+            )
+            if "synthetic-only" in PROBES
+            else []
+        ),
         splits=f"{RESULTS}/data/splits.csv",
         test=f"{RESULTS}/data/test.csv",
         problems=f"{RESULTS}/data/problems.csv",

@@ -58,7 +58,7 @@ rule train_classifier:
     params:
         settings=settings(
             "classifier",
-            augmentation=lambda wildcards: wildcards.augmentation,
+            augmentation=base,
             augmentation_settings=augmentation_settings,
             backbone=lambda wildcards: wildcards.backbone,
         ),
@@ -68,7 +68,7 @@ rule train_classifier:
         device=STUDY["device"],
         synthetic=lambda wildcards, input: (
             f"--synthetic-images {input.synthetic_images} --synthetic-table {input.synthetic_table}"
-            if SYNTHETIC[wildcards.augmentation]
+            if SYNTHETIC[base(wildcards)]
             else ""
         ),
     shell:
@@ -79,3 +79,29 @@ rule train_classifier:
         " --test-images {input.test_images} --test-table {input.test_table} {params.synthetic}"
         " --model {output.model} --history {output.history} --predictions {output.predictions}"
         " --provenance {output.provenance} --log {log}"
+
+
+rule score_synthetic:
+    input:
+        src=sources("score_images"),
+        model=f"{RESULTS}/cells/none/size-{{size}}/replicate-{{replicate}}/{{backbone}}/model.safetensors",
+        images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
+        table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
+        check=f"{RESULTS}/synthetic/{SUBSET}/check.json",
+    output:
+        predictions=f"{RESULTS}/synthetic/{SUBSET}/scored-{{backbone}}.csv",
+    log:
+        f"{RESULTS}/logs/score_synthetic/{SUBSET}/{{backbone}}.log",
+    conda:
+        "../../envs/ganaug.yaml"
+    threads: STUDY["threads"]["classifier"]
+    resources:
+        gpu=gpus,
+        mem_mb=scaled(4000),
+        runtime=scaled(60),
+    params:
+        threads=STUDY["threads"]["classifier"],
+        device=STUDY["device"],
+    shell:
+        "python -m ganaug score_images --threads {params.threads} --device {params.device} --model {input.model}"
+        " --images {input.images} --table {input.table} --predictions {output.predictions} --log {log}"

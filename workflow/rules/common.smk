@@ -19,18 +19,18 @@ os.environ.update(
 if str(ROOT / "src") not in sys.path:
     sys.path.insert(0, str(ROOT / "src"))
 
-from ganaug.classify.augmentations import AUGMENTATIONS
+from ganaug.classify.augmentations import ALL, AUGMENTATIONS
 from ganaug.config import load_schema, resolve
 from ganaug.data.sources import listing_digest
 from ganaug.errors import UserError
 from ganaug.imports import files_of_stage
-from ganaug.layout import CELL, SUBSET
+from ganaug.layout import AT_RATIO, CELL, SUBSET
 from ganaug.seeding import derive_seed
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-SYNTHETIC = {name: augmentation.synthetic for name, augmentation in AUGMENTATIONS.items()}
+SYNTHETIC = {name: augmentation.synthetic for name, augmentation in ALL.items()}
 try:
-    STUDY = resolve(config, load_schema(SCHEMA), SYNTHETIC)
+    STUDY = resolve(config, load_schema(SCHEMA), {name: SYNTHETIC[name] for name in AUGMENTATIONS})
     DATA = STUDY["data"]
     PHANTOM = DATA["source"] == "phantom"
     DATA_ROOT = f"results/{STUDY['study']}/data/phantoms" if PHANTOM else os.path.expanduser(STUDY["data_root"])
@@ -41,6 +41,13 @@ except UserError as error:
 
 RESULTS = f"results/{STUDY['study']}"
 GENERATED = any(SYNTHETIC[name] for name in STUDY["augmentations"])
+# Ratios beside the study's own, as in paths.
+RATIOS = [f"{ratio:g}" for ratio in sorted(STUDY["synthetic"]["ratio_sweep"]) if ratio != STUDY["synthetic"]["ratio"]]
+RATIOS = RATIOS if "gan" in STUDY["augmentations"] else []
+# Trained beside the augmentations.
+PROBES = ["synthetic-only"] if GENERATED and STUDY["probes"]["synthetic_only"] else []
+PROBES += ["border-only"] if STUDY["probes"]["border_only"] else []
+EXTERNAL = STUDY["external_test"]
 EXTRACTOR = STUDY["fidelity"]["extractor"]
 
 # Tables and figures of a study; those about GANs only where there are any.
@@ -79,7 +86,8 @@ WEIGHTS = {
 wildcard_constraints:
     size=r"\d+|all",
     replicate=r"\d+",
-    augmentation="|".join(map(re.escape, AUGMENTATIONS)),
+    augmentation="|".join(map(re.escape, ALL)) + r"|gan@[0-9.e+-]+",
+    at=r"(/ratio-[0-9.e+-]+)?",
     backbone=r"[A-Za-z0-9_.-]+",
     figure=r"[a-z_]+",
 
@@ -121,8 +129,13 @@ def seed(stage, *wildcard_names):
 
 def augmentation_settings(wildcards):
     """The block of settings that a cell's augmentation reads."""
-    block = AUGMENTATIONS[wildcards.augmentation].settings
+    block = ALL[base(wildcards)].settings
     return STUDY[block] if block else {}
+
+
+def base(wildcards):
+    """The augmentation of a cell: `gan` of `gan@0.5`, too."""
+    return wildcards.augmentation.partition("@")[0]
 
 
 def least_train(wildcards):
@@ -166,10 +179,17 @@ def replicates():
 
 def synthetic_set(wildcards):
     """The synthetic images of a cell's subset, where its augmentation uses them."""
-    if not SYNTHETIC[wildcards.augmentation]:
+    if not SYNTHETIC[base(wildcards)]:
         return {}
-    images = f"{RESULTS}/synthetic/{SUBSET}/images"
-    return {"synthetic_images": f"{images}.npy", "synthetic_table": f"{images}.csv"}
+    ratio = wildcards.augmentation.partition("@")[2]
+    folder = f"{RESULTS}/synthetic/{SUBSET}" + (AT_RATIO.format(ratio=ratio) if ratio else "")
+    files = {"synthetic_images": f"{folder}/images.npy", "synthetic_table": f"{folder}/images.csv"}
+    return files | {"synthetic_check": f"{folder}/check.json"}
+
+
+def ratio_of(wildcards):
+    """Synthetic images per real one of a synthetic set."""
+    return float(wildcards.at.rpartition("-")[2]) if wildcards.at else STUDY["synthetic"]["ratio"]
 
 
 def weights_of(network):
@@ -185,11 +205,15 @@ def weights_file(wildcards):
     return [] if source in ("package", "timm", "torch-fidelity") else os.path.expanduser(source)
 
 
+# The cells of the study, for the stages that read them all.
+GRID = {name: STUDY[name] for name in ("augmentations", "sizes", "replicates", "backbones")}
+GRID |= {"synthetic": [name for name in [*STUDY["augmentations"], *PROBES] if SYNTHETIC[name]]}
+GRID |= {"ratios": RATIOS, "probes": PROBES}
+
+
 def grid_settings(*names):
     """A params function: the grid of cells and the named settings."""
-    return settings(
-        "augmentations", "replicates", *names, sizes=lambda _: STUDY["sizes"], backbones=lambda _: STUDY["backbones"]
-    )
+    return settings(*names, **{name: lambda _, value=value: value for name, value in GRID.items()})
 
 
 def report_settings(wildcards):
@@ -208,15 +232,23 @@ def figure_data(wildcards):
     return expand([f"{RESULTS}/{path}" for path in FIGURES[wildcards.figure]], size=STUDY["sizes"], replicate=1)
 
 
-def cells(path):
-    """A file of every classifier cell."""
+def cells(path, folder="cells", augmentations=None, sizes=None):
+    """A file of every classifier cell, or of those of some augmentations (or probes) and sizes."""
     return expand(
-        f"{RESULTS}/cells/{CELL}/{path}",
-        augmentation=STUDY["augmentations"],
-        size=STUDY["sizes"],
+        f"{RESULTS}/{folder}/{CELL}/{path}",
+        augmentation=STUDY["augmentations"] if augmentations is None else augmentations,
+        size=STUDY["sizes"] if sizes is None else sizes,
         replicate=replicates(),
         backbone=STUDY["backbones"],
     )
+
+
+def all_cells(path):
+    """A file of every classifier: of the study's cells, of other ratios and of probes."""
+    swept = [f"gan@{ratio}" for ratio in RATIOS]
+    everywhere = [name for name in PROBES if name != "border-only"]
+    largest = cells(path, augmentations=["border-only"], sizes=STUDY["sizes"][-1:]) if "border-only" in PROBES else []
+    return cells(path) + cells(path, augmentations=swept + everywhere) + largest
 
 
 def targets():

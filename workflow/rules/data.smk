@@ -34,6 +34,8 @@ rule make_manifest:
     output:
         manifest=f"{RESULTS}/data/manifest.csv",
         problems=f"{RESULTS}/data/problems.csv",
+        distances=f"{RESULTS}/data/distances.csv",
+        near_copies=f"{RESULTS}/data/near_copies.json",
         provenance=f"{RESULTS}/data/manifest.provenance.json",
     log:
         f"{RESULTS}/logs/make_manifest.log",
@@ -51,7 +53,8 @@ rule make_manifest:
         listing=LISTING,
     shell:
         "python -m ganaug make_manifest --settings {params.settings:q} --data-root {params.root:q} {params.groups}"
-        " --manifest {output.manifest} --problems {output.problems} --provenance {output.provenance} --log {log}"
+        " --manifest {output.manifest} --problems {output.problems}"
+        " --distances {output.distances} --near-copies {output.near_copies} --provenance {output.provenance} --log {log}"
 
 
 rule make_splits:

@@ -49,13 +49,13 @@ rule sample_gan:
         generator=f"{RESULTS}/gan/{SUBSET}/generator.safetensors",
         table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
     output:
-        images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
-        table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
-        provenance=f"{RESULTS}/synthetic/{SUBSET}/provenance.json",
+        images=f"{RESULTS}/synthetic/{SUBSET}{{at}}/images.npy",
+        table=f"{RESULTS}/synthetic/{SUBSET}{{at}}/images.csv",
+        provenance=f"{RESULTS}/synthetic/{SUBSET}{{at}}/provenance.json",
     log:
-        f"{RESULTS}/logs/sample_gan/{SUBSET}.log",
+        f"{RESULTS}/logs/sample_gan/{SUBSET}{{at}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/sample_gan/{SUBSET}.tsv"
+        f"{RESULTS}/benchmarks/sample_gan/{SUBSET}{{at}}.tsv"
     priority: 10
     conda:
         "../../envs/ganaug.yaml"
@@ -65,7 +65,7 @@ rule sample_gan:
         mem_mb=scaled(4000),
         runtime=scaled(120),
     params:
-        settings=settings("synthetic"),
+        settings=settings("synthetic.truncation_psi", ratio=ratio_of),
         seed=seed("synthetic", "size", "replicate"),
         threads=STUDY["threads"]["gan"],
         device=STUDY["device"],
@@ -76,6 +76,33 @@ rule sample_gan:
         " --provenance {output.provenance} --log {log}"
 
 
+rule check_synthetic:
+    input:
+        src=sources("check_synthetic"),
+        gan=f"{RESULTS}/gan/{SUBSET}/provenance.json",
+        images=f"{RESULTS}/synthetic/{SUBSET}{{at}}/images.npy",
+        train_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
+        train_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
+        validation_images=f"{RESULTS}/subsets/{SUBSET}/validation.npy",
+        validation_table=f"{RESULTS}/subsets/{SUBSET}/validation.csv",
+        test_images=f"{RESULTS}/data/test.npy",
+        test_table=f"{RESULTS}/data/test.csv",
+    output:
+        report=f"{RESULTS}/synthetic/{SUBSET}{{at}}/check.json",
+    log:
+        f"{RESULTS}/logs/check_synthetic/{SUBSET}{{at}}.log",
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
+    shell:
+        "python -m ganaug check_synthetic --gan-provenance {input.gan} --synthetic-images {input.images}"
+        " --train-images {input.train_images} --train-table {input.train_table}"
+        " --validation-images {input.validation_images} --validation-table {input.validation_table}"
+        " --test-images {input.test_images} --test-table {input.test_table} --report {output.report} --log {log}"
+
+
 rule measure_fidelity:
     input:
         src=sources("measure_fidelity"),
@@ -84,6 +111,7 @@ rule measure_fidelity:
         real_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
         synthetic_images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
         synthetic_table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
+        check=f"{RESULTS}/synthetic/{SUBSET}/check.json",
         held_out=f"{RESULTS}/data/test.npy",
         snapshots=f"{RESULTS}/gan/{SUBSET}/snapshots.npy",
         snapshot_table=f"{RESULTS}/gan/{SUBSET}/snapshots.csv",

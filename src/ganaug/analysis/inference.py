@@ -27,7 +27,7 @@ IMAGE_TESTS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StatisticsSettings(Grid):
     """The grid; confidence: level of the intervals, in (0, 1), and 1 minus the level of the tests. bootstrap_samples:
     draws. equivalence_margin: the difference, in units of the metrics, below which two augmentations are comparable."""

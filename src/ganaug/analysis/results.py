@@ -1,5 +1,6 @@
 """The study's grid and its tables on disk: what tables, figures and report read alike."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +27,22 @@ OVERALL = {
 SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auroc", "mcc")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Grid:
-    """The cells of a study: names of augmentations and backbones, sizes (integers or `all`), number of replicates."""
+    """The cells of a study.
+
+    augmentations, backbones: names. sizes: integers or `all`, ascending. replicates: how many. synthetic: of the
+    augmentations and probes those that use synthetic images. ratios: further synthetic-to-real ratios of `gan`, as
+    text. probes: cells beside the comparison; `border-only` at the largest size alone.
+    """
 
     augmentations: list[str]
     sizes: list
     replicates: int
     backbones: list[str]
+    synthetic: Sequence[str] = ()
+    ratios: Sequence[str] = ()
+    probes: Sequence[str] = ()
 
     @property
     def size_names(self) -> list[str]:
@@ -47,6 +56,11 @@ class Grid:
     def subsets(self) -> list[tuple[str, int]]:
         """Every (size, replicate)."""
         return [(size, replicate) for size in self.size_names for replicate in self.replicate_numbers]
+
+    def trained(self, size: str) -> list[str]:
+        """The names of all that a (size, replicate, backbone) trains classifiers for, as in the cells' paths."""
+        probes = [name for name in self.probes if name != "border-only" or size == self.size_names[-1]]
+        return [*self.augmentations, *(f"gan@{ratio}" for ratio in self.ratios), *probes]
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 The workflow reads this file too, to plan: heavy packages are imported inside the functions.
 """
 
+from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,13 +15,16 @@ class Augmentation:
     synthetic: whether the subset's synthetic images are added to the real ones. transform: from its settings to a
     transform of one image, float32 [1, S, S] in [0, 1], that draws from torch's global generator; None for no
     transform. batch_transform: from its settings and the number of classes to a transform of a batch and its labels,
-    int64 [B], whose labels come back as shares of the classes, [B, C]. settings: the block of the study's settings that
-    the two are given; None for an empty one.
+    int64 [B], whose labels come back as shares of the classes, [B, C]. real: whether the real images are trained on.
+    region: from its settings to what is left of all images, those for validation and test too, uint8 [N, S, S].
+    settings: the block of the study's settings that these are given; None for an empty one.
     """
 
     synthetic: bool = False
+    real: bool = True
     transform: Callable[[dict], Callable] | None = None
     batch_transform: Callable[[dict, int], Callable] | None = None
+    region: Callable[[dict], Callable] | None = None
     settings: str | None = None
 
 
@@ -78,6 +82,19 @@ def cutmix(settings: dict, classes: int) -> Callable:
     return v2.CutMix(alpha=settings["alpha"], num_classes=classes)
 
 
+def border(settings: dict) -> Callable:
+    """The outer edge of every image, of a share of its side; the middle, with the lungs, is black."""
+    import numpy as np
+
+    def keep_border(images):
+        side, kept = images.shape[-1], np.array(images)
+        edge = round(settings["border"] * side)
+        kept[:, edge : side - edge, edge : side - edge] = 0
+        return kept
+
+    return keep_border
+
+
 AUGMENTATIONS = {
     "none": Augmentation(),
     "classical": Augmentation(transform=classical, settings="classical"),
@@ -88,3 +105,11 @@ AUGMENTATIONS = {
     "gan": Augmentation(synthetic=True),
     "gan+classical": Augmentation(synthetic=True, transform=classical, settings="classical"),
 }
+
+# Not augmentations but trained like them, to learn something about the images: what the synthetic ones are worth alone,
+# and how much of the class shows where there are no lungs.
+PROBES = {
+    "synthetic-only": Augmentation(synthetic=True, real=False),
+    "border-only": Augmentation(region=border, settings="probes"),
+}
+ALL = ChainMap(AUGMENTATIONS, PROBES)

@@ -1,5 +1,6 @@
 """Labelled images on disk, as batches for a network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,6 @@ import torch
 
 from ganaug.errors import UserError
 from ganaug.files import read_csv
-
-# ImageNet's mean and standard deviation, averaged over the colours: the images are grey.
-MEAN, STD = 0.449, 0.226
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,13 @@ class ImageSet:
         images = np.concatenate([self.images, other.images])
         return ImageSet(images, np.concatenate([self.labels, other.labels]), self.classes, self.names + other.names)
 
+    def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> "ImageSet":
+        """With other pixels, from a function of images, uint8 [N, H, W]."""
+        return ImageSet(change(self.images), self.labels, self.classes, self.names)
+
     def batch(self, indices: np.ndarray, size: int) -> torch.Tensor:
         """Images as float32 [B, 1, size, size] in [0, 1], scaled with antialiased bilinear interpolation."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.images[indices]))[:, None].float() / 255
         if pixels.shape[-1] == size:
             return pixels
         return torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
-
-
-def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    """From [0, 1] to what networks trained on ImageNet expect."""
-    return (pixels - MEAN) / STD

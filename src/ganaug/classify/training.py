@@ -18,16 +18,16 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
 
-from ganaug.classify.augmentations import AUGMENTATIONS
-from ganaug.classify.image_sets import ImageSet, normalise
+from ganaug.classify.augmentations import ALL
+from ganaug.classify.image_sets import ImageSet
+from ganaug.classify.networks import logits, network_input, predictions, pretrained, probabilities, save
 from ganaug.errors import UserError
-from ganaug.files import write_csv, write_tensors
+from ganaug.files import write_csv
 from ganaug.progress import Progress
 from ganaug.seeding import derive_seed, pick_device, set_determinism
 
 log = logging.getLogger("ganaug")
 WARMUP = 0.1  # share of the steps in which the learning rate rises
-SCORING_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -69,42 +69,20 @@ def run(args: argparse.Namespace) -> None:
         ImageSet.load(getattr(args, f"{side}_images"), getattr(args, f"{side}_table"))
         for side in ("train", "validation", "test")
     )
-    if AUGMENTATIONS[settings.augmentation].synthetic != bool(args.synthetic_images):
+    augmentation = ALL[settings.augmentation]
+    if augmentation.synthetic != bool(args.synthetic_images):
         raise UserError(f"augmentation {settings.augmentation!r} and --synthetic-images must both be there, or neither")
     synthetic = ImageSet.load(args.synthetic_images, args.synthetic_table) if args.synthetic_images else None
 
+    if augmentation.region:
+        region = augmentation.region(settings.augmentation_settings)
+        real, validation, test = (images.changed(region) for images in (real, validation, test))
     model = pretrained(settings.backbone, args.weights, len(real.classes), args.seed)
     model = model.to(device, memory_format=torch.channels_last)  # a quarter less time on a CPU too
     model, history = train(model, real, validation, synthetic, settings, args.seed)
     write_csv(args.history, history)
     write_csv(args.predictions, predictions(test, probabilities(model, test, settings.input_size)))
-    write_tensors(args.model, model.state_dict(), backbone=settings.backbone)
-
-
-def pretrained(backbone: str, weights: Path, classes: int, seed: int) -> torch.nn.Module:
-    """A timm network for one grey channel with pretrained weights and a new, seeded classification layer.
-
-    The first convolution's weights are summed over the three colours (timm's way), which is what a grey image in all
-    three would give. Raises UserError where the weights are not this backbone's.
-    """
-    import timm
-
-    torch.manual_seed(derive_seed(seed, "initial weights"))
-    try:
-        model = timm.create_model(
-            backbone, pretrained=True, in_chans=1, num_classes=classes, pretrained_cfg_overlay={"file": str(weights)}
-        )
-    except (RuntimeError, KeyError) as error:
-        raise UserError(f"{weights}: these are not the weights of timm's {backbone}: {error}") from error
-    # timm draws the new layer's weights, for some backbones so wide that the first losses are many times ln(classes)
-    # and a short training is spent on undoing them. From zero, every class starts equally likely.
-    torch.nn.init.zeros_(model.get_classifier().weight)
-    torch.nn.init.zeros_(model.get_classifier().bias)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            # Some backbones keep TensorFlow's 0.01, with which a short training is scored with ImageNet's statistics.
-            module.momentum = 0.1
-    return model
+    save(args.model, model, settings.backbone, real.classes, settings.input_size)
 
 
 def train(
@@ -127,8 +105,9 @@ def train(
     weights = torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32, device=device)
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(real.labels) / settings.batch)
     steps = settings.epochs * steps_per_epoch
+    augmentation = ALL[settings.augmentation]
     images = real if synthetic is None else real.joined(synthetic)
-    augmentation = AUGMENTATIONS[settings.augmentation]
+    images = images if augmentation.real else synthetic
     transform = augmentation.transform and augmentation.transform(settings.augmentation_settings)
     mix = augmentation.batch_transform
     mix = mix and mix(settings.augmentation_settings, len(real.classes))
@@ -191,7 +170,7 @@ def _step(model, images, indices, transform, mix, settings, weights, optimiser, 
         pixels, labels = mix(pixels, labels)
     torch.manual_seed(derive_seed(seed, "dropout", step=step))
     model.train()
-    loss = weighted_loss(model(_network_input(pixels, weights.device)), labels.to(weights.device), weights)
+    loss = weighted_loss(model(network_input(model, pixels)), labels.to(weights.device), weights)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
@@ -206,38 +185,10 @@ def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Ten
     return cross_entropy(logits, labels, weights, reduction="sum") / (labels @ weights).sum()
 
 
-def _network_input(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return normalise(pixels).to(device, memory_format=torch.channels_last)
-
-
 def _validate(model, validation: ImageSet, input_size: int, weights: torch.Tensor) -> dict:
-    scores = torch.from_numpy(_logits(model, validation, input_size))
+    scores = torch.from_numpy(logits(model, validation, input_size))
     labels = torch.from_numpy(validation.labels)
     right = (scores.argmax(1) == labels).double()
     recalls = [right[labels == label].mean().item() for label in labels.unique()]
     loss = cross_entropy(scores, labels, weights.cpu().double()).item()
     return {"validation_loss": loss, "validation_balanced_accuracy": float(np.mean(recalls))}
-
-
-@torch.inference_mode()
-def _logits(model: torch.nn.Module, images: ImageSet, input_size: int) -> np.ndarray:
-    """float64 [N, classes], in evaluation mode."""
-    model.eval()
-    device = next(model.parameters()).device
-    parts = []
-    for start in range(0, len(images.labels), SCORING_BATCH):
-        indices = np.arange(start, min(start + SCORING_BATCH, len(images.labels)))
-        parts.append(model(_network_input(images.batch(indices, input_size), device)).double().cpu().numpy())
-    return np.concatenate(parts)
-
-
-def probabilities(model: torch.nn.Module, images: ImageSet, input_size: int) -> np.ndarray:
-    """Softmax of the model's outputs, float64 [N, classes]; rows sum to 1."""
-    return torch.softmax(torch.from_numpy(_logits(model, images, input_size)), 1).numpy()
-
-
-def predictions(images: ImageSet, probability: np.ndarray) -> pd.DataFrame:
-    """image, label, predicted (class names), then a column `probability_<class>` per class."""
-    names = np.array(images.classes, dtype=object)
-    table = {"image": images.names, "label": names[images.labels], "predicted": names[probability.argmax(1)]}
-    return pd.DataFrame(table | {f"probability_{name}": probability[:, i] for i, name in enumerate(names)})

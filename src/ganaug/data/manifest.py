@@ -6,14 +6,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from ganaug.data.calibration import COPIED, choose, copy_hashes, describe, distances
 from ganaug.data.images import Unusable, decode, pixels_sha256
-from ganaug.data.near_copies import groups, perceptual_hash
+from ganaug.data.near_copies import groups, perceptual_hash, unpacked
 from ganaug.data.sources import list_images
 from ganaug.errors import UserError
-from ganaug.files import read_csv, write_csv
+from ganaug.files import read_csv, write_csv, write_json
 from ganaug.progress import Progress
 
 log = logging.getLogger("ganaug")
@@ -24,12 +24,12 @@ NAMED = 10  # files named in a message
 class Settings:
     """source: layout of the data root. classes: class folders to use, None for all. max_bad_share: share of files, in
     [0, 1], that may be unusable before the run stops. near_copy_distance: bits by which two perceptual hashes of 256
-    may differ in one group."""
+    may differ in one group; `auto` to choose it from the data."""
 
     source: str
     classes: list[str] | None
     max_bad_share: float
-    near_copy_distance: int
+    near_copy_distance: int | str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--manifest", type=Path, required=True, help="a row per file")
     outputs.add_argument("--problems", type=Path, required=True, help="a row per file that was converted or left out")
+    outputs.add_argument("--distances", type=Path, required=True, help="of made copies and of different films, .csv")
+    outputs.add_argument("--near-copies", type=Path, required=True, help="the threshold and what it finds, .json")
 
 
 def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
-    manifest, problems = make_manifest(args.data_root, settings, read_groups(args.groups) if args.groups else None)
+    known = read_groups(args.groups) if args.groups else None
+    manifest, problems, table, near_copies = make_manifest(args.data_root, settings, known)
     write_csv(args.manifest, manifest)
     write_csv(args.problems, problems)
+    write_csv(args.distances, table)
+    write_json(args.near_copies, near_copies)
     for problem, count in problems["problem"].value_counts().items():
         log.info("%s: %d", problem, count)
     check_share(manifest, settings.max_bad_share)
@@ -67,8 +72,10 @@ def read_groups(path: Path) -> pd.Series:
     return table.drop_duplicates("file").set_index("file")["group"].dropna()
 
 
-def make_manifest(root: Path, settings: Settings, known: pd.Series | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(manifest, problems) of a data root.
+def make_manifest(
+    root: Path, settings: Settings, known: pd.Series | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict]:
+    """(manifest, problems, distances, near-copies) of a data root.
 
     manifest: file, class, bytes, format, mode, width, height, file_sha256, pixels_sha256 (of the shape and the 8-bit
     grey pixels), perceptual_hash (hexadecimal), group (its near-copies', named by their first pixels_sha256), status
@@ -76,6 +83,7 @@ def make_manifest(root: Path, settings: Settings, known: pd.Series | None = None
     Exact copies: within a class the first by name is kept; an image in two classes contradicts itself, and all its
     copies are left out. Near-copies are all kept, in one group. known: groups by file, of patients, say; images that
     share one, or are near-copies, or are linked by others so, form one group. A file without one is none's.
+    distances: see calibration.distances. near-copies: see calibration.describe.
     """
     files = list_images(root, settings.source, settings.classes)
     with Progress(len(files), "checking", "files") as progress:
@@ -88,14 +96,18 @@ def make_manifest(root: Path, settings: Settings, known: pd.Series | None = None
     problems += _leave_out_copies(manifest)
     if known is not None:
         _check_known(manifest, known)
-    _group(manifest, settings.near_copy_distance, known)
+    table = _distances(root, manifest)
+    auto = settings.near_copy_distance == "auto"
+    threshold = choose(table) if auto else settings.near_copy_distance
+    _group(manifest, threshold, known)
     used = manifest[manifest["status"] == "used"]
     members = used.groupby("group")["file"].transform("size")
     kind = "near-copy" if known is None else "near-copy or same group"
     for row in used[members > 1].itertuples():
         problems.append(_problem(row.file, row[2], kind, f"kept together in group {row.group[:12]}"))
-    table = pd.DataFrame(problems, columns=["file", "class", "problem", "action"])
-    return manifest, table.sort_values(["problem", "class", "file"], ignore_index=True)
+    listed = pd.DataFrame(problems, columns=["file", "class", "problem", "action"])
+    listed = listed.sort_values(["problem", "class", "file"], ignore_index=True)
+    return manifest, listed, table, describe(table, threshold, "from these distances" if auto else "in the config")
 
 
 def inspect(root: Path, file: str, label: str) -> dict:
@@ -165,14 +177,22 @@ def _check_known(manifest: pd.DataFrame, known: pd.Series) -> None:
     log.info("%d of %d files have a group in data.groups", manifest["file"].isin(known.index).sum(), len(manifest))
 
 
+def _distances(root: Path, manifest: pd.DataFrame) -> pd.DataFrame:
+    """How far copies and different films lie from each other, from copies made of some hundred used files."""
+    used = manifest[manifest["status"] == "used"].reset_index(drop=True)
+    copies = {}
+    for row in used.sort_values("pixels_sha256").head(COPIED).itertuples():  # by hash: drawn, but the same every time
+        copies[row.Index] = copy_hashes(decode((root / row.file).read_bytes(), row.file).pixels)
+    return distances(unpacked(used["perceptual_hash"]), used["class"].to_numpy(), copies)
+
+
 def _group(manifest: pd.DataFrame, distance: int, known: pd.Series | None) -> None:
     """Fill in the group of the used files, in place."""
     used = manifest.index[manifest["status"] == "used"]
     if not len(used):
         return
-    hashes = np.stack([np.frombuffer(bytes.fromhex(h), np.uint8) for h in manifest.loc[used, "perceptual_hash"]])
     names = None if known is None else manifest.loc[used, "file"].map(known).fillna("").to_numpy(str)
-    numbers = pd.Series(groups(hashes, distance, names), index=used)
+    numbers = pd.Series(groups(unpacked(manifest.loc[used, "perceptual_hash"]), distance, names), index=used)
     manifest.loc[used, "group"] = manifest.loc[used, "pixels_sha256"].groupby(numbers).transform("min")
 
 

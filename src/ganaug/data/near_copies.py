@@ -1,5 +1,7 @@
 """Near-copies: the same film twice, re-encoded, resized, re-windowed or slightly cropped."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import scipy.fft
 from PIL import Image
@@ -22,19 +24,25 @@ def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
     return np.packbits(low > np.median(low))
 
 
+def unpacked(hashes: Iterable[str]) -> np.ndarray:
+    """Hashes from hexadecimal text, uint8 [N, 32]."""
+    return np.array([list(bytes.fromhex(h)) for h in hashes], np.uint8).reshape(-1, LOW * LOW // 8)
+
+
+def differing_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Bits in which hashes differ, uint16 [N, M]: of a, uint8 [N, 32], and b, uint8 [M, 32]."""
+    a, b = (np.ascontiguousarray(hashes).view(np.uint64) for hashes in (a, b))
+    return sum(np.bitwise_count(a[:, None, w] ^ b[None, :, w]).astype(np.uint16) for w in range(a.shape[1]))
+
+
 def near_pairs(hashes: np.ndarray, distance: int, block: int = 1024) -> np.ndarray:
     """Pairs (i < j) of hashes that differ in at most `distance` bits: int64 [P, 2].
 
     hashes: uint8 [N, 32]. All pairs are compared, in blocks of rows: exact, and seconds for 20,000 images.
     """
-    words = np.ascontiguousarray(hashes).view(np.uint64)
     pairs = []
-    for start in range(0, len(words), block):
-        differing = sum(
-            np.bitwise_count(words[start : start + block, None, w] ^ words[None, start:, w]).astype(np.uint16)
-            for w in range(words.shape[1])
-        )
-        i, j = np.nonzero(differing <= distance)
+    for start in range(0, len(hashes), block):
+        i, j = np.nonzero(differing_bits(hashes[start : start + block], hashes[start:]) <= distance)
         keep = j > i
         pairs.append(np.stack([i[keep] + start, j[keep] + start], axis=1))
     return np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)

@@ -48,7 +48,7 @@ def render(results: Path, settings: Settings) -> str:
     missing.
     """
     config = settings.config
-    grid = Grid(*(config[key] for key in ("augmentations", "sizes", "replicates", "backbones")))
+    grid = Grid(**{key: config[key] for key in ("augmentations", "sizes", "replicates", "backbones")})
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,

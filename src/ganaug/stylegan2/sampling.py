@@ -49,18 +49,21 @@ def run(args):
 def sample(generator: Generator, labels: np.ndarray, psi: float, seed: int) -> np.ndarray:
     """One image per label, uint8 [N, H, H] (colour: [N, H, H, 3]).
 
-    Latent and noise of image i come from a generator of its own, seeded by (seed, i), on the CPU: the same for any
-    batch size and device.
+    Latent and noise of a class's i-th image come from a generator of its own, seeded by (seed, class, i), on the CPU:
+    the same for any batch size and device, and in a set with more images.
     """
     a, device = generator.architecture, generator.mapping.w_avg.device
     shape = (len(labels), a.resolution, a.resolution, *([a.image_channels] if a.image_channels > 1 else []))
     images = np.empty(shape, np.uint8)
+    of_class = pd.Series(labels).groupby(labels).cumcount()
     with Progress(len(labels), "GAN sampling", "images") as progress:
         for start in range(0, len(labels), BATCH):
             chosen = labels[start : start + BATCH]
             z, noise = [], []
             for i in range(start, start + len(chosen)):
-                random = torch.Generator().manual_seed(derive_seed(seed, "sample", image=i))
+                random = torch.Generator().manual_seed(
+                    derive_seed(seed, "sample", label=int(labels[i]), image=int(of_class[i]))
+                )
                 z.append(torch.randn(1, a.latent, generator=random))
                 noise.append(generator.synthesis.draw_noise(1, random))
             c = one_hot_classes(torch.from_numpy(chosen), a.class_count)

@@ -1,0 +1,93 @@
+"""Classifier networks: made from pretrained weights, saved with what is needed to use them, and asked."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+
+from ganaug.classify.image_sets import ImageSet
+from ganaug.errors import UserError
+from ganaug.files import write_tensors
+from ganaug.seeding import derive_seed
+
+SCORING_BATCH = 64
+
+
+def pretrained(backbone: str, weights: Path, classes: int, seed: int) -> torch.nn.Module:
+    """A timm network for one grey channel with pretrained weights and a new, seeded classification layer.
+
+    The first convolution's weights are summed over the three colours (timm's way), which is what a grey image in all
+    three would give. Raises UserError where the weights are not this backbone's.
+    """
+    import timm
+
+    torch.manual_seed(derive_seed(seed, "initial weights"))
+    try:
+        model = timm.create_model(
+            backbone, pretrained=True, in_chans=1, num_classes=classes, pretrained_cfg_overlay={"file": str(weights)}
+        )
+    except (RuntimeError, KeyError) as error:
+        raise UserError(f"{weights}: these are not the weights of timm's {backbone}: {error}") from error
+    # timm draws the new layer's weights, for some backbones so wide that the first losses are many times ln(classes)
+    # and a short training is spent on undoing them. From zero, every class starts equally likely.
+    torch.nn.init.zeros_(model.get_classifier().weight)
+    torch.nn.init.zeros_(model.get_classifier().bias)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            # Some backbones keep TensorFlow's 0.01, with which a short training is scored with ImageNet's statistics.
+            module.momentum = 0.1
+    return model
+
+
+def save(path: Path, model: torch.nn.Module, backbone: str, classes: tuple[str, ...], input_size: int) -> None:
+    """The weights as safetensors, with the network's backbone, classes and input size for `load`."""
+    network = {"backbone": backbone, "classes": classes, "input_size": input_size}
+    write_tensors(path, model.state_dict(), network=json.dumps(network))
+
+
+def load(path: Path) -> tuple[torch.nn.Module, tuple[str, ...], int]:
+    """(model, classes, input size) of a file written by `save`."""
+    import timm
+
+    with safe_open(path, "pt") as file:
+        network = json.loads((file.metadata() or {}).get("network", "null"))
+        if network is None:
+            raise UserError(f"{path} was not written by train_classifier of this version; delete it and run again")
+        model = timm.create_model(network["backbone"], in_chans=1, num_classes=len(network["classes"]))
+        model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no dict)
+    return model, tuple(network["classes"]), network["input_size"]
+
+
+def network_input(model: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """Grey images, float32 [B, 1, S, S] in [0, 1], as the backbone saw colours in its pretraining, where the model is.
+
+    Its mean and standard deviation are averaged over the colours.
+    """
+    mean, std = (float(np.mean(model.pretrained_cfg[key])) for key in ("mean", "std"))
+    return ((pixels - mean) / std).to(next(model.parameters()).device, memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def logits(model: torch.nn.Module, images: ImageSet, input_size: int) -> np.ndarray:
+    """The model's outputs, float64 [N, classes], in evaluation mode."""
+    model.eval()
+    parts = []
+    for start in range(0, len(images.labels), SCORING_BATCH):
+        indices = np.arange(start, min(start + SCORING_BATCH, len(images.labels)))
+        parts.append(model(network_input(model, images.batch(indices, input_size))).double().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def probabilities(model: torch.nn.Module, images: ImageSet, input_size: int) -> np.ndarray:
+    """Softmax of the model's outputs, float64 [N, classes]; rows sum to 1."""
+    return torch.softmax(torch.from_numpy(logits(model, images, input_size)), 1).numpy()
+
+
+def predictions(images: ImageSet, probability: np.ndarray) -> pd.DataFrame:
+    """image, label, predicted (class names), then a column `probability_<class>` per class."""
+    names = np.array(images.classes, dtype=object)
+    table = {"image": images.names, "label": names[images.labels], "predicted": names[probability.argmax(1)]}
+    return pd.DataFrame(table | {f"probability_{name}": probability[:, i] for i, name in enumerate(names)})

@@ -1,0 +1,42 @@
+"""Stage score_images: a trained classifier's predictions for another set of labelled images."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ganaug.classify.image_sets import ImageSet
+from ganaug.classify.networks import load, predictions, probabilities
+from ganaug.errors import UserError
+from ganaug.files import read_csv, write_csv
+from ganaug.seeding import pick_device, set_determinism
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--model", type=Path, required=True, help="model.safetensors of train_classifier")
+    inputs.add_argument("--images", type=Path, required=True, help="uint8 [N, H, W], .npy")
+    inputs.add_argument("--table", type=Path, required=True, help="their image and class, .csv")
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--predictions", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    set_determinism(args.threads)
+    model, classes, input_size = load(args.model)
+    model = model.to(pick_device(args.device), memory_format=torch.channels_last)
+    images = labelled(args.images, args.table, classes)
+    write_csv(args.predictions, predictions(images, probabilities(model, images, input_size)))
+
+
+def labelled(images: Path, table: Path, classes: tuple[str, ...]) -> ImageSet:
+    """An image set whose labels number the classifier's classes; it may lack some of them, but know no other."""
+    rows = read_csv(table, dtype={"class": str, "image": str})
+    unknown = sorted(set(rows["class"]) - set(classes))
+    if unknown:
+        raise UserError(
+            f"{table}: the classifier does not know the class {unknown[0]!r}; it knows {', '.join(classes)}"
+        )
+    labels = rows["class"].map(classes.index).to_numpy(np.int64)
+    return ImageSet(np.load(images, mmap_mode="r"), labels, classes, tuple(rows["image"]))

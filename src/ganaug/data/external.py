@@ -1,0 +1,77 @@
+"""Stage make_external_set: labelled images from elsewhere, checked and packed, and none of them of the study itself."""
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ganaug.data import manifest
+from ganaug.data.images import pack
+from ganaug.data.near_copies import differing_bits, unpacked
+from ganaug.errors import UserError
+from ganaug.files import read_csv, read_json
+
+log = logging.getLogger("ganaug")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """source: layout of the data root. classes: the study's, None for its folders'. resolution: pixels. max_bad_share:
+    share of files, in [0, 1], that may be unusable."""
+
+    source: str
+    classes: list[str] | None
+    resolution: int
+    max_bad_share: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--data-root", type=Path, required=True, help="folder of the images from elsewhere")
+    inputs.add_argument("--manifest", type=Path, required=True, help="of the study's own images")
+    inputs.add_argument("--near-copies", type=Path, required=True, help="from which distance on images are near-copies")
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--images", type=Path, required=True, help="uint8 [N, H, H], .npy")
+    outputs.add_argument("--table", type=Path, required=True, help="their image, class, label and group, .csv")
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = Settings(**args.settings)
+    own = read_csv(args.manifest, dtype={"class": str})
+    own = own[own["status"] == "used"]
+    classes = settings.classes or sorted(own["class"].unique())
+    distance = read_json(args.near_copies)["distance"]
+    reading = manifest.Settings(settings.source, None, settings.max_bad_share, distance)
+    found, problems, *_ = manifest.make_manifest(args.data_root, reading)
+    for problem, count in problems["problem"].value_counts().items():
+        log.info("%s: %d", problem, count)
+    manifest.check_share(found, settings.max_bad_share)
+    used = found[found["status"] == "used"].reset_index(drop=True)
+    check_classes(used, classes)
+    check_foreign(used, own, distance)
+    pack(used, args.data_root, settings.resolution, classes, args.images, args.table)
+
+
+def check_classes(images: pd.DataFrame, classes: list[str]) -> None:
+    unknown = sorted(set(images["class"]) - set(classes))
+    if unknown:
+        raise UserError(
+            f"external_test.data_root: the study has no class {', '.join(map(repr, unknown))}; name the folders as its "
+            f"classes are named ({', '.join(classes)}) and take out the others"
+        )
+
+
+def check_foreign(images: pd.DataFrame, own: pd.DataFrame, distance: int) -> None:
+    """Raises UserError where an external image is a copy or near-copy of one of the study's, naming the files."""
+    bits = differing_bits(unpacked(images["perceptual_hash"]), unpacked(own["perceptual_hash"]))
+    same = images["pixels_sha256"].to_numpy(str)[:, None] == own["pixels_sha256"].to_numpy(str)[None]
+    pairs = np.argwhere(same | (bits <= distance))
+    if len(pairs):
+        lines = [f"  {images['file'].iloc[i]} is {own['file'].iloc[j]} of the study" for i, j in pairs]
+        raise UserError(
+            "external_test: these images, or near-copies of them, are in the study already; take them out:\n"
+            + "\n".join(lines)
+        )

@@ -1,0 +1,59 @@
+# Labelled images from elsewhere, scored by every classifier of the study.
+
+if EXTERNAL:
+    EXTERNAL_ROOT = os.path.expanduser(EXTERNAL["data_root"])
+    try:
+        EXTERNAL_LISTING = listing_digest(Path(EXTERNAL_ROOT), EXTERNAL["source"], None)
+    except UserError as error:
+        raise WorkflowError(f"external_test: {error}") from None
+
+    rule make_external_set:
+        input:
+            src=sources("make_external_set"),
+            manifest=f"{RESULTS}/data/manifest.csv",
+            near_copies=f"{RESULTS}/data/near_copies.json",
+        output:
+            images=f"{RESULTS}/external/images.npy",
+            table=f"{RESULTS}/external/images.csv",
+            provenance=f"{RESULTS}/external/provenance.json",
+        log:
+            f"{RESULTS}/logs/make_external_set.log",
+        conda:
+            "../../envs/ganaug.yaml"
+        resources:
+            mem_mb=scaled(2000),
+            runtime=scaled(120),
+        params:
+            settings=settings(
+                "data.classes", "data.resolution", "data.max_bad_share", source=lambda _: EXTERNAL["source"]
+            ),
+            root=constant(EXTERNAL_ROOT),
+            listing=EXTERNAL_LISTING,
+        shell:
+            "python -m ganaug make_external_set --settings {params.settings:q} --data-root {params.root:q}"
+            " --manifest {input.manifest} --near-copies {input.near_copies} --images {output.images}"
+            " --table {output.table} --provenance {output.provenance} --log {log}"
+
+    rule score_external:
+        input:
+            src=sources("score_images"),
+            model=f"{RESULTS}/cells/{CELL}/model.safetensors",
+            images=f"{RESULTS}/external/images.npy",
+            table=f"{RESULTS}/external/images.csv",
+        output:
+            predictions=f"{RESULTS}/external/{CELL}/predictions.csv",
+        log:
+            f"{RESULTS}/logs/score_external/{CELL}.log",
+        conda:
+            "../../envs/ganaug.yaml"
+        threads: STUDY["threads"]["classifier"]
+        resources:
+            gpu=gpus,
+            mem_mb=scaled(4000),
+            runtime=scaled(60),
+        params:
+            threads=STUDY["threads"]["classifier"],
+            device=STUDY["device"],
+        shell:
+            "python -m ganaug score_images --threads {params.threads} --device {params.device} --model {input.model}"
+            " --images {input.images} --table {input.table} --predictions {output.predictions} --log {log}"
