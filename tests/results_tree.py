@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ganaug.analysis.tables import ALWAYS, SOME
 from ganaug.cli import main
+from ganaug.data.calibration import COPIES, DIFFERENT, choose, describe
 
 CLASSES = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
 GRID = {
@@ -14,6 +16,9 @@ GRID = {
     "sizes": [25, 100, "all"],
     "replicates": 3,
     "backbones": ["tf_efficientnet_lite0"],
+    "synthetic": ["gan", "gan+classical", "synthetic-only"],
+    "ratios": ["0.5", "3"],
+    "probes": ["synthetic-only", "border-only"],
 }
 PER_CLASS = {25: 25, 50: 50, 100: 100, "all": 240}
 RESOLUTION = 32
@@ -21,6 +26,7 @@ RESOLUTION = 32
 
 def make_tree(root: Path, grid: dict = GRID, classes: list[str] = CLASSES, generated: bool = True) -> Path:
     """Write the files that the stages before make_tables leave below results/<study>; returns `root`."""
+    grid = {"ratios": [], "probes": []} | grid
     rng = np.random.default_rng(1)
     _data(root, classes, rng)
     for size in grid["sizes"]:
@@ -28,10 +34,18 @@ def make_tree(root: Path, grid: dict = GRID, classes: list[str] = CLASSES, gener
             _subset(root, size, replicate, classes, rng)
             if generated:
                 _gan(root, size, replicate, classes, rng)
-            for augmentation in grid["augmentations"]:
+            swept = [f"gan@{ratio}" for ratio in grid["ratios"]]
+            probes = [p for p in grid["probes"] if p != "border-only" or size == grid["sizes"][-1]]
+            for augmentation in [*grid["augmentations"], *swept, *probes]:
                 for backbone in grid["backbones"]:
-                    cell = root / f"cells/{augmentation}/size-{size}/replicate-{replicate}/{backbone}"
-                    _cell(cell, size, augmentation, classes, rng)
+                    cell = f"{augmentation}/size-{size}/replicate-{replicate}/{backbone}"
+                    _cell(root / "cells" / cell, size, augmentation, classes, rng)
+                    if augmentation in grid["augmentations"]:
+                        _write(root / "external" / cell / "predictions.csv", _predictions("e", 12, 1.0, classes, rng))
+            if "synthetic-only" in grid["probes"]:
+                for backbone in grid["backbones"]:
+                    scored = root / f"synthetic/size-{size}/replicate-{replicate}/scored-{backbone}.csv"
+                    _write(scored, _predictions("synthetic", 8, 2.0, classes, rng))
     return root
 
 
@@ -75,6 +89,11 @@ def _data(root: Path, classes, rng) -> None:
     ]
     _write(root / "data/problems.csv", pd.DataFrame(problems, columns=["file", "class", "problem", "action"]))
     _image_set(root / "data/test", 60, classes, rng, "test")
+    _image_set(root / "external/images", 12, classes, rng, "e")
+    rows = [(kind, d, 10 - d) for kind in COPIES for d in range(10)] + [(DIFFERENT, d, d**2) for d in range(60, 128)]
+    table = pd.DataFrame(rows, columns=["kind", "distance", "pairs"])
+    _write(root / "data/distances.csv", table)
+    (root / "data/near_copies.json").write_text(json.dumps(describe(table, choose(table), "from these distances")))
 
 
 def _subset(root: Path, size, replicate: int, classes, rng) -> None:
@@ -105,9 +124,13 @@ def _gan(root: Path, size, replicate: int, classes, rng) -> None:
     _provenance(root / f"fidelity/{cell}", "measure_fidelity", 15.0)
     metrics = {"frechet_distance": 80.0, "kernel_distance_mean": 0.05, "kernel_distance_std": 0.01}
     metrics |= {"precision": 0.7, "recall": 0.2}
+    counts = {"images": 8, "reference_images": 20, "floor_images": 8}
     rows = [
-        {"class": c, "extractor": "tf_efficientnet_lite0", "metric": m, "value": v * rng.uniform(0.8, 1.1)}
+        {"class": c, "reference": reference, "extractor": "tf_efficientnet_lite0", "metric": m}
+        | {"value": v * rng.uniform(0.8, 1.1), "floor": v / 2, **counts}
+        | {"warning": "no more images than the 1280 features" if m == "frechet_distance" else ""}
         for c in ["all", *classes]
+        for reference in ("train", "held out")
         for m, v in metrics.items()
     ]
     _write(root / f"fidelity/{cell}/fidelity.csv", pd.DataFrame(rows))
@@ -131,21 +154,26 @@ def _gan(root: Path, size, replicate: int, classes, rng) -> None:
 
 
 def _cell(folder: Path, size, augmentation: str, classes, rng) -> None:
-    labels = np.repeat(np.arange(len(classes)), 60)
-    skill = 1.0 + 0.35 * np.log(PER_CLASS[size]) + 0.15 * ("gan" in augmentation) + 0.2 * ("classical" in augmentation)
+    skill = 1.0 + 0.35 * np.log(PER_CLASS[size]) + 0.8 * ("gan" in augmentation) + 0.2 * ("classical" in augmentation)
+    skill = {"synthetic-only": skill / 2, "border-only": 0.8}.get(augmentation, skill)
+    _write(folder / "predictions.csv", _predictions("test", 60, skill, classes, rng))
+    _provenance(folder, "train_classifier", 40.0)
+
+
+def _predictions(prefix: str, per_class: int, skill: float, classes, rng) -> pd.DataFrame:
+    labels = np.repeat(np.arange(len(classes)), per_class)
     logits = rng.normal(0, 1, (len(labels), len(classes))) + skill * np.eye(len(classes))[labels]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     table = pd.DataFrame(
         {
-            "image": [f"test/{classes[c]}-{k}.png" for k, c in enumerate(labels)],
+            "image": [f"{prefix}/{classes[c]}-{k}.png" for k, c in enumerate(labels)],
             "label": [classes[c] for c in labels],
             "predicted": [classes[c] for c in probabilities.argmax(axis=1)],
         }
     )
     for i, name in enumerate(classes):
         table[f"probability_{name}"] = probabilities[:, i]
-    _write(folder / "predictions.csv", table)
-    _provenance(folder, "train_classifier", 40.0)
+    return table
 
 
 def _provenance(folder: Path, stage: str, wall: float) -> None:
@@ -168,15 +196,15 @@ def _provenance(folder: Path, stage: str, wall: float) -> None:
 
 
 STATISTICS = {"confidence": 0.95, "bootstrap_samples": 300, "equivalence_margin": 0.02}
-TABLES = ["cells", "summary", "comparisons", "scaling", "confusion", "data", "subsets"]
 GAN_TABLES = ["fidelity", "fidelity-curve", "memorisation", "gan-training"]
 
 
 def make_tables(root: Path, grid: dict = GRID, generated: bool = True) -> int:
     """Run the stage make_tables on the tree as the workflow does; returns its exit status."""
-    names = TABLES + (GAN_TABLES if generated else [])
+    names = [*ALWAYS, *(GAN_TABLES if generated else []), *(["ratio-sweep"] if grid.get("ratios") else [])]
+    names += ["transfer", "shortcut", *(n for n in SOME if n.startswith("external"))] if grid.get("probes") else []
     outputs = [part for n in names for part in (f"--{n}", str(root / "tables" / f"{n.replace('-', '_')}.csv"))]
-    settings = json.dumps({**grid, **STATISTICS})
+    settings = json.dumps({**grid, **STATISTICS, "ratio": 1})
     return main(["make_tables", "--settings", settings, "--seed", "1", "--results", str(root), *outputs])
 
 

@@ -423,9 +423,9 @@ def test_a_large_group_goes_where_it_fits():
 def test_too_few_training_images_for_what_comes_later_are_an_error_of_the_data():
     table = sizes.check_sizes(splits.make_splits(made_manifest(), 0.2, seed=1), ["all"])
     most = table["asked"].min()
-    sizes.check_training(table, sizes.Settings(["all"], 0.2, most // 2))
+    sizes.check_training(table, sizes.Settings(["all"], 0.2, most // 2, 1))
     with pytest.raises(UserError, match=rf"size all: class 'A' has {most} images, .* {most} are needed"):
-        sizes.check_training(table, sizes.Settings(["all"], 0.2, most))
+        sizes.check_training(table, sizes.Settings(["all"], 0.2, most, 1))
 
 
 def test_without_near_copies_the_shares_are_exact():
@@ -478,7 +478,7 @@ def run_stages(root, out, source="folder", size=6):
     stage("make_splits", {"test_share": 0.3}, "--seed", 1, "--manifest", out / "m.csv", "--splits", out / "s.csv")
     stage(
         "check_sizes",
-        {"sizes": [size], "validation_share": 0.2, "least_train": 2},
+        {"sizes": [size], "validation_share": 0.2, "least_train": 2, "least_test": 1},
         "--splits",
         out / "s.csv",
         "--sizes",

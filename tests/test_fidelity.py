@@ -101,6 +101,9 @@ def test_inception_runs_through_torch_fidelity(tmp_path):
     torch.testing.assert_close(found.float(), network(colour)[0], rtol=1e-5, atol=1e-6)
 
 
+COUNTS = ["images", "reference_images", "floor_images"]
+
+
 def write_set(folder, name, array, classes):
     np.save(folder / f"{name}.npy", array)
     labels = [["a", "NA"].index(c) for c in classes]
@@ -112,7 +115,8 @@ def run_stage(folder, lite0, **changes):
     files = [
         *("--real-images", "real.npy", "--real-table", "real.csv", "--synthetic-images", "synthetic.npy"),
         *("--synthetic-table", "synthetic.csv", "--snapshots", "snapshots.npy", "--snapshot-table", "snapshots.csv"),
-        *("--fidelity", "fidelity.csv", "--curve", "curve.csv", "--held-out-images", "held_out.npy"),
+        *("--fidelity", "fidelity.csv", "--curve", "curve.csv"),
+        *("--held-out-images", "held_out.npy", "--held-out-table", "held_out.csv"),
         *("--memorisation", "memorisation.csv", "--closest", "closest.csv"),
     ]
     files = [x if x.startswith("--") else str(folder / x) for x in files]
@@ -125,7 +129,7 @@ def sets(tmp_path):
     classes = ["a", "NA"] * 8
     write_set(tmp_path, "real", images(16, 1, blur=3), classes)
     write_set(tmp_path, "synthetic", images(16, 2, blur=3), classes)
-    np.save(tmp_path / "held_out.npy", images(120, 5, blur=3))
+    write_set(tmp_path, "held_out", images(120, 5, blur=3), ["a", "NA", "NA"] * 40)
     np.save(tmp_path / "snapshots.npy", np.stack([images(8, 3), images(8, 4, blur=3)]))
     table = {"index": np.repeat([0, 1], 8), "kimg": np.repeat([0.5, 1.0], 8), "image": [*range(8)] * 2, "label": 0}
     pd.DataFrame(table).to_csv(tmp_path / "snapshots.csv", index=False)
@@ -135,8 +139,18 @@ def sets(tmp_path):
 def test_the_stage_measures_all_and_every_class(sets, lite0):
     assert run_stage(sets, lite0) == 0
     table = pd.read_csv(sets / "fidelity.csv", keep_default_na=False)
-    assert list(table.columns) == ["class", "extractor", "metric", "value"]
+    assert list(table.columns) == ["class", "reference", "extractor", "metric", "value", "floor", *COUNTS, "warning"]
     assert list(table["class"].unique()) == ["all", "a", "NA"]
+    counts = table.groupby(["class", "reference"], sort=False)[COUNTS].first()
+    # Held out are 40 and 80; both classes count alike, as in training.
+    assert counts.loc["all"].to_numpy().tolist() == [[16, 16, 16], [16, 80, 16]]
+    assert counts.loc["NA"].to_numpy().tolist() == [[8, 8, 8], [8, 80, 8]]
+    frechet = table[table["metric"] == "frechet_distance"]
+    assert frechet["warning"].str.contains("no more images than the 1280 features").all()
+    assert (table.loc[table["metric"] != "frechet_distance", "warning"] == "").all()
+    # All sets here are drawn alike: the synthetic one is about as far from real images as these from each other,
+    # as far as so few can tell.
+    assert (frechet["value"] / frechet["floor"]).between(1 / 3, 3).all()
     names = ["frechet_distance", "kernel_distance_mean", "kernel_distance_std", "precision", "recall"]
     assert list(table["metric"].unique()) == names  # never called FID or KID
     curve = pd.read_csv(sets / "curve.csv")

@@ -29,6 +29,17 @@ def area_by_pairs(positive, negative):
     return ((wins + 1) / 2).mean()
 
 
+def calibration_error_by_bins(labels, predicted, probabilities, bins=15):
+    """The definition's sum over bins, image by image."""
+    total = 0
+    for k in range(bins):
+        inside = [i for i, row in enumerate(probabilities) if k / bins < max(row) <= (k + 1) / bins]
+        if inside:
+            right = sum(labels[i] == predicted[i] for i in inside) / len(inside)
+            total += len(inside) * abs(right - sum(max(probabilities[i]) for i in inside) / len(inside))
+    return total / len(labels)
+
+
 def test_every_metric_agrees_with_its_formula():
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 3, 90)
@@ -54,6 +65,10 @@ def test_every_metric_agrees_with_its_formula():
         "macro_f1": f1.mean(),
         "mcc": mcc,
         "macro_auroc": np.mean(areas),
+        "ece": calibration_error_by_bins(labels, predicted, probabilities),
+        "brier": np.mean(
+            [sum((q - (c == y)) ** 2 for c, q in enumerate(row)) for y, row in zip(labels, probabilities, strict=True)]
+        ),
     }
     for c, name in enumerate(CLASSES):
         false_alarms = said[c] - hits[c]

@@ -17,7 +17,7 @@ from ganaug.config import load_schema, with_defaults
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
 SMALL = {**GRID, "sizes": [25, "all"], "replicates": 2}
 ODD = ["Viral Pneumonia", "<script>alert(1)</script>", 'A&B "quoted"']
-OF_GAN = ("real_and_generated", "closest_pairs", "gan_progress", "gan_training", "fidelity")
+OF_GAN = ("real_and_generated", "closest_pairs", "gan_progress", "gan_training", "fidelity", "ratio_sweep")
 
 
 class Page(HTMLParser):
@@ -62,10 +62,18 @@ def build(root, grid, classes=None, generated=True, source="phantom", **more):
     return report(root, grid, generated, source, **more)
 
 
-def report(root, grid, generated=True, source="phantom", **more):
-    config = with_defaults({"study": "s", "data": {"source": source}, **grid, **more}, load_schema(SCHEMA))
+def settings_of(root, grid, generated=True, source="phantom", **more):
+    cells = {name: grid[name] for name in ("augmentations", "sizes", "replicates", "backbones")}
+    more = {"external_test": {"data_root": "elsewhere"}} | more
+    config = with_defaults({"study": "s", "data": {"source": source}, **cells, **more}, load_schema(SCHEMA))
     synthetic = [a for a in grid["augmentations"] if "gan" in a] if generated else []
-    settings = json.dumps({"title": "Title & more", "synthetic": synthetic, "config": config})
+    tables = [path.stem for path in (root / "tables").iterdir()]
+    settings = {"title": "Title & more", "grid": grid, "synthetic": synthetic, "tables": tables, "config": config}
+    return json.dumps(settings), config
+
+
+def report(root, grid, generated=True, source="phantom", **more):
+    settings, config = settings_of(root, grid, generated, source, **more)
     assert main(["make_report", "--results", str(root), "--report", str(root / "r.html"), "--settings", settings]) == 0
     return Page((root / "r.html").read_text(encoding="utf-8")), config
 
@@ -103,6 +111,47 @@ def test_the_numbers_are_those_of_the_tables(built):
         assert place in next(part for part in said.split(";") if row.verdict in part)
     for row in pd.read_csv(root / "tables/scaling.csv").query("quantity == 'spearman'").itertuples():
         assert f"{row.augmentation}: " in text and f"(rank correlation {row.value:.2f}".replace("-", "−") in text
+
+
+def test_what_stands_beside_the_comparison_is_that_of_the_tables(built):
+    root, page, _ = built
+    text = " ".join(page.text.split())
+
+    def shown(row, mean="mean"):
+        return f"{row[mean]:.3f}[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+
+    rates = pd.read_csv(root / "tables/class_rates.csv").query("size == 'all'")
+    assert all(shown(row, "value") in text for _, row in rates.iterrows())
+    summary = pd.read_csv(root / "tables/summary.csv").query("metric in ('ece', 'brier')")
+    assert all(shown(row) in text for _, row in summary.iterrows())
+    transfer = pd.read_csv(root / "tables/transfer.csv")
+    faithful = transfer["tested_on"].eq("synthetic") & transfer["metric"].str.startswith("sensitivity")
+    assert all(
+        shown(row) in text for _, row in transfer[faithful | (transfer["metric"] == "balanced_accuracy")].iterrows()
+    )
+    external = pd.read_csv(root / "tables/external_summary.csv").query("metric == 'balanced_accuracy'")
+    assert all(shown(row) in text for _, row in external.iterrows()) and "48 labelled images from elsewhere" in text
+    border = pd.read_csv(root / "tables/shortcut.csv").set_index(["augmentation", "metric"]).loc["border-only"]
+    border = border.loc["balanced_accuracy"]
+    assert shown(border) in text and f"{100 * border['share']:.0f}%" in text
+    fidelity = pd.read_csv(root / "tables/fidelity.csv").query("metric == 'precision' and reference == 'held out'")
+    means = fidelity.groupby(["size", "class"])[["value", "floor"]].mean()
+    assert all(f"{row['value']:.4f}{row['floor']:.4f}" in text for _, row in means.iterrows())
+    assert "Mind: Fréchet distance: no more images than the 1280 features (all of 60 values)." in text
+
+
+def test_a_border_that_tells_the_class_is_warned_of_at_the_head(built):
+    root, _, _ = built
+    path = root / "tables/shortcut.csv"
+    kept = path.read_text()
+    table = pd.read_csv(path)
+    try:
+        for low, warned in ((0.26, True), (0.24, False)):  # four classes: guessing gives 0.25
+            table.assign(ci_low=low).to_csv(path, index=False)
+            page, _ = report(root, SMALL)
+            assert ("Warning: the border gives the class away." in page.text) == warned
+    finally:
+        path.write_text(kept)
 
 
 def test_bold_marks_just_what_is_better_or_worse(built):
@@ -154,18 +203,21 @@ def test_provenance_is_told(built):
 
 def test_odd_class_names_are_escaped_and_a_study_without_gan_or_replicates_is_told_as_such(tmp_path):
     grid = {**SMALL, "sizes": [25], "replicates": 1, "augmentations": ["none", "classical"]}
+    grid |= {"synthetic": [], "ratios": [], "probes": []}
     page, _ = build(tmp_path, grid, classes=ODD, generated=False, source="folder")
     (tmp_path / "data/problems.csv").write_text("file,class,problem,action\n")
     assert "No file had a problem." in report(tmp_path, grid, generated=False, source="folder")[0].text
     assert "script" not in page.tags
     assert all(name in page.text for name in ODD) and "Title & more" in page.text
     assert "synthetic" not in page.ids and "GAN images" not in page.text
-    assert "One replicate: no interval" in page.text and "[" not in page.text.split("All settings of the study")[0]
+    assert "One replicate: no interval" in page.text and "Beyond this test set" not in page.text
+    wilson = 2 * 2 * len(ODD)  # these are of the test images alone: sensitivity and specificity, two augmentations
+    assert page.text.split("All settings of the study")[0].count("[") == wilson
 
 
 def test_a_missing_part_is_named(built, capsys):
-    root, _, config = built
-    settings = json.dumps({"title": "t", "synthetic": ["gan"], "config": config})
+    root, _, _ = built
+    settings, _ = settings_of(root, SMALL)
     path = root / "cells/none/size-25/replicate-1/tf_efficientnet_lite0/provenance.json"
     kept = path.read_text()
     path.unlink()

@@ -13,6 +13,7 @@ import pytest
 from results_tree import CLASSES, GRID, STATISTICS, make_tables, make_tree
 
 from ganaug.analysis.summary import as_text
+from ganaug.analysis.tables import ALWAYS
 from ganaug.cli import main
 from ganaug.files import read_csv
 
@@ -38,7 +39,16 @@ def test_columns_are_the_promised_ones(tree):
         "test,p,family,p_holm,margin,p_equivalence,verdict",
         "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,beyond",
         "confusion": "augmentation,size,replicate,backbone,label,predicted,images",
-        "fidelity": "size,replicate,class,extractor,metric,value",
+        "class_rates": "augmentation,size,backbone,class,quantity,value,ci_low,ci_high,images,replicates",
+        "reliability": "augmentation,size,replicate,backbone,bin_low,bin_high,images,confidence,accuracy",
+        "curves": "augmentation,size,backbone,class,curve,x,y,ci_low,ci_high",
+        "ratio_sweep": "ratio,augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
+        "transfer": "trained_on,tested_on,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
+        "shortcut": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,chance,share",
+        "external_cells": "augmentation,size,replicate,backbone,metric,value",
+        "external_summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
+        "fidelity": "size,replicate,class,reference,extractor,metric,value,floor,images,reference_images,floor_images,"
+        "warning",
         "fidelity_curve": "size,replicate,kimg,extractor,metric,value",
         "gan_training": "size,replicate,kimg,quantity,value",
         "memorisation": "size,replicate,synthetic,held_out,median_distance,median_distance_held_out,effect,p,"
@@ -48,6 +58,52 @@ def test_columns_are_the_promised_ones(tree):
     }
     for name, header in columns.items():
         assert (tree / f"tables/{name}.csv").read_text().splitlines()[0] == header, name
+
+
+def test_probes_and_other_ratios_are_no_augmentations_of_the_comparison(tree):
+    for name in ("cells", "summary", "comparisons", "confusion", "curves", "class_rates", "reliability"):
+        assert set(table(tree, name)["augmentation"]) <= set(SMALL["augmentations"]), name
+
+
+def test_other_ratios_stand_in_order_with_none_at_zero(tree):
+    sweep = table(tree, "ratio_sweep").query("size == '25' and metric == 'accuracy'")
+    assert list(zip(sweep["ratio"], sweep["augmentation"], strict=True)) == [
+        (0, "none"),
+        (0.5, "gan@0.5"),
+        (1, "gan"),
+        (3, "gan@3"),
+    ]
+    summary = table(tree, "summary").set_index(["augmentation", "size", "metric"])["mean"]
+    assert sweep.set_index("augmentation")["mean"]["gan"] == summary["gan", "25", "accuracy"]
+
+
+def test_transfer_goes_both_ways(tree):
+    found = table(tree, "transfer").query("size == 'all'").set_index(["trained_on", "tested_on", "metric"])
+    cell = "size-all/replicate-{}/tf_efficientnet_lite0"
+    shares = []
+    for replicate in (1, 2):
+        p = pd.read_csv(tree / f"synthetic/{cell.format(replicate).replace('/tf_', '/scored-tf_')}.csv")
+        shares.append((p[p["label"] == "COVID"]["predicted"] == "COVID").mean())
+    row = found.loc["real", "synthetic", "sensitivity[COVID]"]
+    assert row["mean"] == pytest.approx(np.mean(shares))
+    half = 12.706205 * abs(shares[0] - shares[1]) / 2  # Student's t of two replicates
+    assert row["ci_low"] == pytest.approx(max(0, np.mean(shares) - half), abs=0.01 * half)
+    p = [pd.read_csv(tree / f"cells/synthetic-only/{cell.format(r)}/predictions.csv") for r in (1, 2)]
+    accuracy = np.mean([(one["label"] == one["predicted"]).mean() for one in p])
+    assert found.loc["synthetic", "real", "accuracy"]["mean"] == pytest.approx(accuracy)
+
+
+def test_the_shortcut_is_a_share_of_what_is_above_chance(tree):
+    found = table(tree, "shortcut").set_index(["augmentation", "metric"])
+    whole, border = (found.loc[name, "balanced_accuracy"] for name in ("none", "border-only"))
+    assert set(found["size"]) == {"all"} and border["chance"] == 0.25 and whole["share"] == 1
+    assert border["share"] == pytest.approx((border["mean"] - 0.25) / (whole["mean"] - 0.25))
+    assert 0 < border["share"] < 1
+
+
+def test_reliability_bins_hold_every_image_once(tree):
+    bins = table(tree, "reliability").groupby(["augmentation", "size", "replicate", "backbone"])["images"].sum()
+    assert (bins == 60 * len(CLASSES)).all()
 
 
 def test_a_cell_can_be_recomputed_from_its_predictions(tree):
@@ -85,7 +141,7 @@ def test_images_are_counted(tree):
 
 
 def test_a_file_listed_as_a_problem_but_used_is_not_left_out(tmp_path):
-    grid = {**SMALL, "sizes": [25], "replicates": 1, "augmentations": ["none"]}
+    grid = {**SMALL, "sizes": [25], "replicates": 1, "augmentations": ["none"], "ratios": [], "probes": []}
     root = make_tree(tmp_path, grid, generated=False)
     problems = pd.read_csv(root / "data/problems.csv")
     assert len(problems) == 10  # one file was left out, the others were converted or grouped
@@ -167,9 +223,10 @@ def test_print_summary_shows_what_is_undefined():
 
 def test_the_stage_runs_alone_with_provenance(tree, tmp_path):
     """As its own process, and without loading torch or matplotlib."""
-    names = ["cells", "summary", "comparisons", "scaling", "confusion", "data", "subsets"]
+    names = list(ALWAYS)
     outputs = [part for n in names for part in (f"--{n}", str(tmp_path / f"{n}.csv"))]
-    command = ["make_tables", "--results", str(tree), "--settings", json.dumps({**SMALL, **STATISTICS}), "--seed", "1"]
+    settings = json.dumps({**SMALL, **STATISTICS, "ratio": 1})
+    command = ["make_tables", "--results", str(tree), "--settings", settings, "--seed", "1"]
     command += [*outputs, "--provenance", str(tmp_path / "provenance.json"), "--log", str(tmp_path / "log")]
     code = (
         "import sys; from ganaug.cli import main; status = main(sys.argv[1:]);"

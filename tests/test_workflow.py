@@ -10,15 +10,28 @@ from running import CLASSES, ROOT, planned, snakemake
 def expected(study: dict, networks: int) -> dict[str, int]:
     """The jobs of a whole study, counted from its grid."""
     subsets = len(study["sizes"]) * study["replicates"]
-    once = ["make_manifest", "make_splits", "check_sizes", "make_test_set", "make_tables", "make_report", "all"]
-    jobs = dict.fromkeys(once, 1) | dict.fromkeys(["make_subset", "check_leaks"], subsets)
+    once = [
+        "make_manifest",
+        "make_splits",
+        "check_sizes",
+        "make_test_set",
+        "check_lineage",
+        "make_tables",
+        "make_report",
+    ]
+    jobs = dict.fromkeys([*once, "all"], 1) | dict.fromkeys(["make_subset", "check_leaks"], subsets)
     if study["data"]["source"] == "phantom":
         jobs["make_phantoms"] = 1
     generated = any("gan" in name for name in study["augmentations"])
+    backbones, swept = len(study["backbones"]), len(study.get("synthetic", {}).get("ratio_sweep", []))
     if generated:
-        jobs |= dict.fromkeys(["train_gan", "sample_gan", "measure_fidelity"], subsets)
-    cells = subsets * len(study["augmentations"]) * len(study["backbones"])
-    return jobs | {"train_classifier": cells, "prepare_weights": networks, "make_figure": 9 if generated else 4}
+        jobs |= dict.fromkeys(["train_gan", "measure_fidelity"], subsets)
+        jobs |= dict.fromkeys(["sample_gan", "check_synthetic"], subsets * (1 + swept))
+        jobs["score_synthetic"] = subsets * backbones
+    cells = subsets * (len(study["augmentations"]) + swept + generated)  # synthetic-only
+    jobs["train_classifier"] = (cells + study["replicates"]) * backbones  # border-only
+    figures = 13 + bool(swept) if generated else 8
+    return jobs | {"prepare_weights": networks, "make_figure": figures}
 
 
 @pytest.fixture
@@ -33,7 +46,7 @@ def empty_radiographs(tmp_path):
 
 # Networks are the backbones and the fidelity extractor.
 @pytest.mark.parametrize(
-    ("name", "networks", "total"), [("config", 1, 50), ("paper", 4, 275), ("xray-small", 1, 98), ("xray-64", 1, 26)]
+    ("name", "networks", "total"), [("config", 1, 69), ("paper", 4, 400), ("xray-small", 1, 188), ("xray-64", 1, 35)]
 )
 def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs):
     study = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
@@ -54,7 +67,7 @@ def test_another_study_does_not_inherit_from_the_quickstart(tmp_path):
     (tmp_path / "bare.yaml").write_text(yaml.safe_dump({"study": "bare", "sizes": [100], "augmentations": ["none"]}))
     output = snakemake(tmp_path, "-n", "-p", "--cores", "1", "--configfile", "bare.yaml")
     jobs = planned(output)
-    assert jobs["train_classifier"] == 5  # the schema's 5 replicates, not the quickstart's
+    assert jobs["train_classifier"] == 10  # the schema's 5 replicates, not the quickstart's; whole images and borders
     assert "train_gan" not in jobs and "measure_fidelity" not in jobs
     assert '"images_per_class": 400' in output
 

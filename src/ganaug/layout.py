@@ -14,7 +14,7 @@ def subset_folder(stage: str, size, replicate) -> PurePosixPath:
     return PurePosixPath(stage, SUBSET.format(size=size, replicate=replicate))
 
 
-def cell_folder(augmentation: str, size, replicate, backbone: str) -> PurePosixPath:
-    """Folder, below results/<study>, of one classifier cell."""
+def cell_folder(augmentation: str, size, replicate, backbone: str, stage: str = "cells") -> PurePosixPath:
+    """Folder, below results/<study>, of one classifier cell, or of its predictions for `external` images."""
     cell = CELL.format(augmentation=augmentation, size=size, replicate=replicate, backbone=backbone)
-    return PurePosixPath("cells", cell)
+    return PurePosixPath(stage, cell)

@@ -69,7 +69,7 @@ rule make_tables:
         mem_mb=scaled(2000),
         runtime=scaled(60),
     params:
-        settings=grid_settings("statistics"),
+        settings=grid_settings("statistics", ratio=STUDY["synthetic"]["ratio"]),
         seed=seed("statistics"),
         results=constant(RESULTS),
         tables=" ".join(f"--{name.replace('_', '-')} {RESULTS}/tables/{name}.csv" for name in TABLES),

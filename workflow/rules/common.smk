@@ -51,15 +51,26 @@ EXTERNAL = STUDY["external_test"]
 EXTRACTOR = STUDY["fidelity"]["extractor"]
 
 # Tables and figures of a study; those about GANs only where there are any.
-TABLES = ["cells", "summary", "comparisons", "scaling", "confusion", "data", "subsets"]
+TABLES = ["cells", "summary", "comparisons", "scaling", "confusion", "class_rates", "reliability", "curves"]
+TABLES += ["data", "subsets"]
 TABLES += ["fidelity", "fidelity_curve", "memorisation", "gan_training"] if GENERATED else []
+TABLES += ["ratio_sweep"] if RATIOS else []
+TABLES += ["transfer"] if "synthetic-only" in PROBES else []
+TABLES += ["shortcut"] if "border-only" in PROBES else []
+TABLES += ["external_cells", "external_summary", "external_comparisons"] if EXTERNAL else []
 # What each figure reads.
 FIGURES = {
     "learning_curve": ["tables/cells.csv", "tables/summary.csv", "tables/subsets.csv"],
     "differences": ["tables/cells.csv", "tables/comparisons.csv", "tables/subsets.csv"],
     "confusion_matrices": ["tables/confusion.csv"],
     "class_examples": ["data/test.npy", "data/test.csv"],
+    "near_copies": ["data/distances.csv", "data/near_copies.json"],
+    "roc": ["tables/curves.csv"],
+    "precision_recall": ["tables/curves.csv"],
+    "reliability": ["tables/reliability.csv"],
 }
+if RATIOS:
+    FIGURES["ratio_sweep"] = ["tables/ratio_sweep.csv"]
 if GENERATED:
     FIGURES |= {
         "real_and_generated": [
@@ -141,8 +152,12 @@ def base(wildcards):
 def least_train(wildcards):
     """Training images per class that the study needs: without GANs one, with them what their fidelity is measured on."""
     per_synthetic = min(1, STUDY["synthetic"]["ratio"])
-    needed = max(STUDY["fidelity"]["kid_subset_size"], STUDY["fidelity"]["prc_neighborhood"] + 1)
-    return -int(-needed // per_synthetic) if GENERATED else 1
+    return -int(-least_test(wildcards) // per_synthetic)
+
+
+def least_test(wildcards):
+    """Test images per class that the study needs: without GANs one, with them as many as their fidelity takes."""
+    return max(STUDY["fidelity"]["kid_subset_size"], STUDY["fidelity"]["prc_neighborhood"] + 1) if GENERATED else 1
 
 
 def size_of(wildcards):
@@ -211,15 +226,15 @@ GRID |= {"synthetic": [name for name in [*STUDY["augmentations"], *PROBES] if SY
 GRID |= {"ratios": RATIOS, "probes": PROBES}
 
 
-def grid_settings(*names):
-    """A params function: the grid of cells and the named settings."""
-    return settings(*names, **{name: lambda _, value=value: value for name, value in GRID.items()})
+def grid_settings(*names, **more):
+    """A params function: the grid of cells, the named settings, and `more` by name and value."""
+    return settings(*names, **{name: lambda _, value=value: value for name, value in (GRID | more).items()})
 
 
 def report_settings(wildcards):
     title = STUDY["title"] or STUDY["study"]
     synthetic = [name for name in STUDY["augmentations"] if SYNTHETIC[name]]
-    return json.dumps({"title": title, "synthetic": synthetic, "config": STUDY}, sort_keys=True)
+    return json.dumps({"title": title, "grid": GRID, "synthetic": synthetic, "tables": TABLES, "config": STUDY}, sort_keys=True)
 
 
 def templates():

@@ -112,7 +112,8 @@ rule measure_fidelity:
         synthetic_images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
         synthetic_table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
         check=f"{RESULTS}/synthetic/{SUBSET}/check.json",
-        held_out=f"{RESULTS}/data/test.npy",
+        held_out_images=f"{RESULTS}/data/test.npy",
+        held_out_table=f"{RESULTS}/data/test.csv",
         snapshots=f"{RESULTS}/gan/{SUBSET}/snapshots.npy",
         snapshot_table=f"{RESULTS}/gan/{SUBSET}/snapshots.csv",
     output:
@@ -142,7 +143,7 @@ rule measure_fidelity:
         " --threads {params.threads} --device {params.device} --weights {input.weights}"
         " --real-images {input.real_images} --real-table {input.real_table}"
         " --synthetic-images {input.synthetic_images} --synthetic-table {input.synthetic_table}"
-        " --held-out-images {input.held_out}"
+        " --held-out-images {input.held_out_images} --held-out-table {input.held_out_table}"
         " --snapshots {input.snapshots} --snapshot-table {input.snapshot_table}"
         " --fidelity {output.fidelity} --curve {output.curve} --memorisation {output.memorisation}"
         " --closest {output.closest} --provenance {output.provenance} --log {log}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib
 
-from ganaug.analysis import figures_gan, figures_images, figures_scores
+from ganaug.analysis import figures_classes, figures_data, figures_gan, figures_images, figures_scores
 from ganaug.analysis.figure_style import STYLE, FigureSettings
 from ganaug.files import written_whole
 
@@ -13,12 +13,17 @@ FIGURES = {
     "learning_curve": figures_scores.learning_curve,
     "differences": figures_scores.differences,
     "confusion_matrices": figures_scores.confusion_matrices,
+    "roc": figures_classes.roc,
+    "precision_recall": figures_classes.precision_recall,
+    "reliability": figures_classes.reliability,
+    "near_copies": figures_data.near_copies,
     "class_examples": figures_images.class_examples,
     "real_and_generated": figures_images.real_and_generated,
     "closest_pairs": figures_images.closest_pairs,
     "gan_progress": figures_images.gan_progress,
     "gan_training": figures_gan.gan_training,
     "fidelity": figures_gan.fidelity,
+    "ratio_sweep": figures_scores.ratio_sweep,
 }
 
 

@@ -66,8 +66,13 @@ def _few(settings: FigureSettings) -> range:
 
 
 def fidelity(results: Path, settings: FigureSettings) -> Figure:
-    """Fidelity of the synthetic images against the size, a panel per metric, a line per class and one for all."""
-    table = read_table(results / "tables" / "fidelity.csv", ["size", "replicate", "class", "extractor", "metric"])
+    """Fidelity to held-out images against the size, a panel per metric, a line per class, and the floor of all classes.
+
+    The floor: the training images in place of the synthetic ones.
+    """
+    columns = ["size", "replicate", "class", "reference", "extractor", "metric", "value", "floor"]
+    table = read_table(results / "tables" / "fidelity.csv", columns)
+    table = table[table["reference"] == "held out"]
     subsets = read_table(results / "tables" / "subsets.csv", ["size", "replicate", "class", "images"])
     positions = size_positions(subsets, settings.size_names)
     classes = sorted(table["class"].unique(), key=lambda name: (name != "all", name))  # `all` first: black, solid
@@ -83,6 +88,9 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
             axes.scatter(ours["size"].map(moved), ours["value"], s=9, alpha=0.4, color=style["color"], linewidths=0)
             means = ours.groupby("size")["value"].mean().reindex(moved)
             axes.plot(list(moved.values()), means, label="all classes" if name == "all" else name, **style)
+        floors = rows[rows["class"] == "all"].groupby("size")["floor"].mean().reindex(positions)
+        label = "real images instead, all classes"
+        axes.plot(list(positions.values()), floors, label=label, color="#777777", linewidth=1, linestyle=":")
         size_axis(axes, positions)
         axes.set_title(f"{readable(metric)} ({extractor})")
     for axes in grid.flat[len(parts) :]:
@@ -90,5 +98,5 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
     figure.supxlabel(SIZE_LABEL, fontsize=9)
     handles, names = grid.flat[0].get_legend_handles_labels()
     title = f"mean and points of n = {settings.replicates} replicate{'s' if settings.replicates > 1 else ''}"
-    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 5), title=title)
+    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 3), title=title)
     return figure

@@ -13,6 +13,7 @@ from ganaug.analysis.figure_style import (
     panels,
     series_style,
     size_axis,
+    size_colours,
     size_positions,
     size_title,
 )
@@ -49,6 +50,31 @@ def differences(results: Path, settings: FigureSettings) -> Figure:
         axes.axhline(0, color="#555555", linewidth=1, zorder=1)
     if not series:
         figure.suptitle("nothing to compare: the study has no two augmentations that differ in one thing")
+    return figure
+
+
+def ratio_sweep(results: Path, settings: FigureSettings) -> Figure:
+    """Test metrics of `gan` against the ratio of synthetic to real images, a line per size; 0 is no augmentation."""
+    columns = ["ratio", "size", "backbone", "metric", *INTERVAL]
+    table = read_table(results / "tables" / "ratio_sweep.csv", columns)
+    ratios = sorted(table["ratio"].unique())
+    colours = size_colours(settings.size_names)
+    figure, grid = panels(len(settings.backbones), len(PANELS), 3.6, 3.1)
+    for row, backbone in zip(grid, settings.backbones, strict=True):
+        for axes, metric in zip(row, PANELS, strict=True):
+            for index, size in enumerate(settings.size_names):
+                line = _select(table, {"backbone": backbone, "metric": metric, "size": size})
+                x = line["ratio"].map(ratios.index) + 0.08 * (index - (len(colours) - 1) / 2)
+                look = series_style(index) | {"color": colours[size]}
+                axes.vlines(x, line["ci_low"], line["ci_high"], color=look["color"], linewidth=1, alpha=0.8)
+                axes.plot(x, line["mean"], label=size_title(size), **look)
+            axes.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
+            axes.set_ylabel(OVERALL[metric])
+            if len(settings.backbones) > 1:
+                axes.set_title(backbone)
+    figure.supxlabel("synthetic images per real training image", fontsize=9)
+    handles, names = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 6), title=_counted(settings, False))
     return figure
 
 
@@ -94,11 +120,12 @@ def _select(table, where: dict):
     return table
 
 
-def _counted(settings: FigureSettings) -> str:
+def _counted(settings: FigureSettings, points: bool = True) -> str:
     n = settings.replicates
     if n == 1:
         return "n = 1 replicate: no interval can be given"
-    return f"mean of n = {n} replicates, bars: {settings.confidence:.0%} interval, points: replicates"
+    told = f"mean of n = {n} replicates, bars: {settings.confidence:.0%} interval"
+    return told + (", points: replicates" if points else "")
 
 
 def confusion_matrices(results: Path, settings: FigureSettings) -> Figure:

@@ -1,7 +1,7 @@
 """What the cells say about the augmentations: means with intervals, and comparisons with tests and verdicts."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from ganaug.analysis.pairs import comparisons
 from ganaug.analysis.resampling import Draws, mean_interval, resampled_scores
 from ganaug.analysis.results import SHOWN, Grid
 
+RANGES = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # of metrics that are no shares
 IMAGE_TESTS = {
     "accuracy": "clustered McNemar",
     "balanced_accuracy": "clustered McNemar, classes weighted alike",
@@ -53,24 +54,30 @@ class Evidence:
         self.samples = {cell: resampled_scores(p, self.draws.images) for cell, p in predictions.items()}
 
     def values(self, augmentation: str, size: str, backbone: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """([R], [B, R]): the metric of every replicate, on the test images and on the drawn ones."""
-        cells = [(augmentation, size, replicate, backbone) for replicate in self.settings.replicate_numbers]
-        return (
-            np.array([self.scores[cell][metric] for cell in cells]),
-            np.stack([self.samples[cell][metric] for cell in cells], 1),
-        )
+        """([R], [B, R]): the metric of every replicate, on the test images and on the drawn ones.
 
-    def summary(self) -> pd.DataFrame:
-        """augmentation, size, backbone, metric, mean, ci_low, ci_high, replicates (with a value), interval (method)."""
-        s, rows = self.settings, []
-        metrics = list(next(iter(self.scores.values())))
-        for augmentation in s.augmentations:
-            for size in s.size_names:
-                for backbone in s.backbones:
+        The calibration error of drawn images is too high, for in a draw chance moves the bins a second time; its mean
+        over the draws is moved to the error on the test images.
+        """
+        cells = [(augmentation, size, replicate, backbone) for replicate in self.settings.replicate_numbers]
+        values = np.array([self.scores[cell][metric] for cell in cells])
+        samples = np.stack([self.samples[cell][metric] for cell in cells], 1)
+        return values, samples + (values - samples.mean(0)) if metric == "ece" else samples
+
+    def summary(self, augmentations: Sequence[str], sizes: Sequence[str], metrics: Sequence[str] = ()) -> pd.DataFrame:
+        """augmentation, size, backbone, metric, mean, ci_low, ci_high, replicates (with a value), interval (method).
+
+        metrics: those wanted, all by default.
+        """
+        rows = []
+        metrics = metrics or list(next(iter(self.scores.values())))
+        for augmentation in augmentations:
+            for size in sizes:
+                for backbone in self.settings.backbones:
                     cell = {"augmentation": augmentation, "size": size, "backbone": backbone}
                     for metric in metrics:
                         found = self.values(augmentation, size, backbone, metric)
-                        rows.append(cell | {"metric": metric} | self._mean(*found, -1.0 if metric == "mcc" else 0.0))
+                        rows.append(cell | {"metric": metric} | self._mean(*found, *RANGES.get(metric, (0.0, 1.0))))
         return pd.DataFrame(rows)
 
     def comparisons(self) -> pd.DataFrame:
@@ -89,7 +96,7 @@ class Evidence:
         columns += ["interval", "test", "p", "family", "p_holm", "margin", "p_equivalence", "verdict"]
         return pd.DataFrame(families, columns=columns)
 
-    def _mean(self, values: np.ndarray, samples: np.ndarray, lowest: float, highest: float = 1.0) -> dict:
+    def _mean(self, values: np.ndarray, samples: np.ndarray, lowest: float, highest: float) -> dict:
         mean, low, high, method = mean_interval(values, samples, self.draws, self.settings.confidence)
         limits = {"ci_low": float(np.clip(low, lowest, highest)), "ci_high": float(np.clip(high, lowest, highest))}
         return {"mean": mean, **limits, "replicates": int((~np.isnan(values)).sum()), "interval": method}

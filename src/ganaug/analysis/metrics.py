@@ -23,6 +23,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from ganaug.analysis.reliability import calibration_error, squared_errors
 from ganaug.analysis.results import read_table
 from ganaug.errors import UserError
 
@@ -62,7 +63,8 @@ def score(p: Predictions) -> dict[str, float]:
     """Metric name to value: averages first, then `sensitivity[C]`, `specificity[C]` and `auroc[C]` of each class C.
 
     `macro_…` are unweighted means over the classes with test images; `macro_auroc` is the mean of one-vs-rest areas.
-    All lie in [0, 1], but for `mcc` (Matthews, multi-class after Gorodkin 2004) in [-1, 1]. NaN where undefined.
+    All lie in [0, 1], but for `mcc` (Matthews, multi-class after Gorodkin 2004) in [-1, 1] and `brier` in [0, 2]. High
+    is good, but for `ece` (expected calibration error) and `brier` (Brier score). NaN where undefined.
     """
     present = [c for c in p.classes if c in set(p.labels)]
     averages = {"labels": present, "average": "macro", "zero_division": 0}
@@ -77,8 +79,15 @@ def score(p: Predictions) -> dict[str, float]:
         "macro_f1": float(f1_score(p.labels, p.predicted, **averages)),
         "mcc": float(matthews_corrcoef(p.labels, p.predicted)),
         "macro_auroc": float(np.mean(areas)) if areas else float("nan"),
+        "ece": calibration_error(p.probabilities, p.labels == p.predicted),
+        "brier": float(squared_errors(p.probabilities, label_numbers(p)).mean()),
         **per_class,
     }
+
+
+def label_numbers(p: Predictions) -> np.ndarray:
+    """The place of each image's class among the classes, int [N]."""
+    return pd.Index(p.classes).get_indexer(p.labels)
 
 
 def _per_class(p: Predictions) -> dict[str, float]:

@@ -8,9 +8,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm, t
 
-from ganaug.analysis.metrics import Predictions
+from ganaug.analysis.metrics import Predictions, label_numbers
+from ganaug.analysis.reliability import calibration_error, squared_errors
 
 BCA_REPLICATES = 10  # from so many on, replicates can be resampled, and their skewness told
 
@@ -43,8 +45,7 @@ def resampled_scores(p: Predictions, weights: np.ndarray) -> dict[str, np.ndarra
     of its averages.
     """
     count = len(p.classes)
-    code = {name: k for k, name in enumerate(p.classes)}
-    label, predicted = (np.array([code[name] for name in names]) for names in (p.labels, p.predicted))
+    label, predicted = label_numbers(p), pd.Index(p.classes).get_indexer(p.predicted)
     cells = np.zeros((len(label), count * count), np.float32)
     cells[np.arange(len(label)), label * count + predicted] = 1
     confusion = (weights @ cells).reshape(-1, count, count).astype(np.float64)
@@ -78,6 +79,8 @@ def _scores(p: Predictions, label: np.ndarray, confusion: np.ndarray, weights: n
         "macro_f1": mean(2 * right / (of_class + as_class)),
         "mcc": mcc,
         "macro_auroc": macro_area,
+        "ece": calibration_error(p.probabilities, p.labels == p.predicted, weights),
+        "brier": weights @ squared_errors(p.probabilities, label) / total,
     }
     for k, name in enumerate(p.classes):
         values[f"sensitivity[{name}]"] = sensitivity[:, k]

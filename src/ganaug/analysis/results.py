@@ -10,9 +10,25 @@ from ganaug.errors import UserError
 from ganaug.files import read_csv
 
 # Columns that hold names, which may look like numbers (a class called "1") or be mixed ("all" among sizes).
-NAMES = ("augmentation", "reference", "size", "backbone", "metric", "class", "label", "predicted", "extractor", "image")
+NAMES = (
+    "augmentation",
+    "trained_on",
+    "tested_on",
+    "reference",
+    "size",
+    "backbone",
+    "metric",
+    "class",
+    "label",
+    "predicted",
+    "extractor",
+    "image",
+)
 
-# The averages over classes, in the order of tables, with the words to show for them.
+# What a cell is known by, as columns of tables.
+CELL = ["augmentation", "size", "replicate", "backbone"]
+
+# The metrics over all classes, in the order of tables, with the words to show for them.
 OVERALL = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -21,6 +37,8 @@ OVERALL = {
     "macro_f1": "macro F1",
     "mcc": "MCC",
     "macro_auroc": "AUROC",
+    "ece": "calibration error",
+    "brier": "Brier score",
 }
 
 # The metrics shown side by side where there is no room for all.

@@ -1,100 +1,149 @@
 """Stage make_tables: all cells of a study into tidy tables, one row per observation."""
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ganaug.analysis.class_tables import class_rates, confusions, reliabilities
+from ganaug.analysis.curves import curves
 from ganaug.analysis.inference import Evidence, StatisticsSettings
-from ganaug.analysis.metrics import Predictions, confusion, read_predictions
-from ganaug.analysis.results import Grid, read_table
+from ganaug.analysis.metrics import Predictions, read_predictions
+from ganaug.analysis.probes import ratio_sweep, shortcut, transfer
+from ganaug.analysis.results import CELL, Grid, read_table
 from ganaug.analysis.scaling import scaling
 from ganaug.errors import UserError
 from ganaug.files import write_csv
 from ganaug.layout import cell_folder, subset_folder
+
+# Tables of every study, then those of some, with what they hold.
+ALWAYS = {
+    "cells": "every metric of every cell",
+    "summary": "means over replicates with intervals",
+    "comparisons": "differences between augmentations, paired by replicate, with intervals, tests and verdicts",
+    "scaling": "how quality grows with size, and how many images an augmentation is worth",
+    "confusion": "confusion matrix of every cell",
+    "class-rates": "sensitivity and specificity of every class with Wilson's intervals",
+    "reliability": "confidence and share of right predictions, by bins of confidence",
+    "curves": "ROC and precision-recall curves of every class",
+    "data": "images per class: found, left out, test set, pool",
+    "subsets": "images per class of every subset",
+}
+SOME = {
+    "fidelity": "fidelity of every synthetic set",
+    "fidelity-curve": "fidelity during each GAN's training",
+    "memorisation": "whether synthetic sets repeat training images",
+    "gan-training": "training log of every GAN",
+    "ratio-sweep": "gan at several ratios of synthetic to real images",
+    "transfer": "training on synthetic and testing on real images, and the other way round",
+    "shortcut": "what a classifier reads off the images' border",
+    "external-cells": "every metric of every cell on the external images",
+    "external-summary": "their means over replicates with intervals",
+    "external-comparisons": "differences between augmentations on them",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(StatisticsSettings):
+    """The statistics' settings; ratio: synthetic images per real one of `gan`."""
+
+    ratio: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--results", type=Path, required=True, help="folder of the study's results")
     outputs = parser.add_argument_group("outputs")
-    for name, what in {
-        "cells": "every metric of every cell",
-        "summary": "means over replicates with intervals",
-        "comparisons": "differences between augmentations, paired by replicate, with intervals, tests and verdicts",
-        "scaling": "how quality grows with size, and how many images an augmentation is worth",
-        "confusion": "confusion matrix of every cell",
-        "data": "images per class: found, left out, test set, pool",
-        "subsets": "images per class of every subset",
-    }.items():
+    for name, what in ALWAYS.items():
         outputs.add_argument(f"--{name}", type=Path, required=True, help=what)
-    for name, what in {
-        "fidelity": "fidelity of every synthetic set",
-        "fidelity-curve": "fidelity during each GAN's training",
-        "memorisation": "whether synthetic sets repeat training images",
-        "gan-training": "training log of every GAN",
-    }.items():
-        outputs.add_argument(f"--{name}", type=Path, help=what + "; only for a study with GANs")
+    for name, what in SOME.items():
+        outputs.add_argument(f"--{name}", type=Path, help=what + "; only for a study that has this")
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = StatisticsSettings(**args.settings)
-    predictions = read_cells(args.results, settings)
-    first = next(iter(predictions.values()))
-    evidence = Evidence(predictions, read_groups(args.results, first), settings, args.seed)
-    subsets = count_subsets(args.results, settings)
+    settings = Settings(**args.settings)
+    results = args.results
+    predictions = read_cells(results, "cells", settings, settings.trained)
+    own = {cell: p for cell, p in predictions.items() if cell[0] in settings.augmentations}
+    classes = next(iter(own.values())).classes
+    groups = read_groups(results / "data" / "test.csv", next(iter(own.values())))
+    evidence = Evidence(predictions, groups, settings, args.seed)
+    subsets = count_subsets(results, settings)
+    confusion = confusions(own)
     tables = {
-        args.cells: scored(evidence.scores),
-        args.summary: evidence.summary(),
+        args.cells: scored({cell: evidence.scores[cell] for cell in own}),
+        args.summary: evidence.summary(settings.augmentations, settings.size_names),
         args.comparisons: evidence.comparisons(),
         args.scaling: scaling(evidence, images_per_class(subsets)),
-        args.confusion: confusions(predictions),
-        args.data: count_images(args.results, first.classes),
+        args.confusion: confusion,
+        args.class_rates: class_rates(confusion, settings.confidence),
+        args.reliability: reliabilities(own),
+        args.curves: curves(evidence),
+        args.data: count_images(results, classes),
         args.subsets: subsets,
     }
+    if args.ratio_sweep:
+        tables[args.ratio_sweep] = ratio_sweep(evidence, settings.ratio)
+    if args.transfer:
+        tables[args.transfer] = transfer(evidence, read_scored(results, settings))
+    if args.shortcut:
+        tables[args.shortcut] = shortcut(evidence, classes)
+    if args.external_cells:
+        external = read_cells(results, "external", settings, lambda size: settings.augmentations)
+        groups = read_groups(results / "external" / "images.csv", next(iter(external.values())))
+        elsewhere = Evidence(external, groups, settings, args.seed)
+        tables[args.external_cells] = scored(elsewhere.scores)
+        tables[args.external_summary] = elsewhere.summary(settings.augmentations, settings.size_names)
+        tables[args.external_comparisons] = elsewhere.comparisons()
     if args.fidelity:
-        tables[args.fidelity] = collect(args.results, settings, "fidelity", "fidelity.csv", FIDELITY)
-    if args.fidelity_curve:
-        tables[args.fidelity_curve] = collect(args.results, settings, "fidelity", "curve.csv", CURVE)
-    if args.memorisation:
-        tables[args.memorisation] = collect(
-            args.results, settings, "fidelity", "memorisation.csv", ["effect", "copies"]
-        )
-    if args.gan_training:
-        log = collect(args.results, settings, "gan", "training.csv", ["kimg"])
+        tables[args.fidelity] = collect(results, settings, "fidelity", "fidelity.csv", FIDELITY)
+        tables[args.fidelity_curve] = collect(results, settings, "fidelity", "curve.csv", CURVE)
+        tables[args.memorisation] = collect(results, settings, "fidelity", "memorisation.csv", ["effect", "copies"])
+        log = collect(results, settings, "gan", "training.csv", ["kimg"])
         tidy = log.melt(["size", "replicate", "kimg"], var_name="quantity").dropna(subset="value")
         tables[args.gan_training] = tidy
     for path, table in tables.items():  # once all could be made
         write_csv(path, table)
 
 
-FIDELITY = ["class", "extractor", "metric", "value"]
+FIDELITY = ["class", "reference", "extractor", "metric", "value", "floor"]
 CURVE = ["kimg", "extractor", "metric", "value"]
 
 
-CELL = ["augmentation", "size", "replicate", "backbone"]
+def read_cells(results: Path, stage: str, grid: Grid, trained: Callable[[str], list[str]]) -> dict[tuple, Predictions]:
+    """The predictions by (augmentation, size, replicate, backbone).
 
-
-def read_cells(results: Path, grid: Grid) -> dict[tuple, Predictions]:
-    """The predictions of every (augmentation, size, replicate, backbone).
-
-    Raises UserError where a cell's are missing or are not for the same test images as the others'.
+    stage: `cells` for the test images, `external` for those from elsewhere. trained: from a size to the names of its
+    augmentations. Raises UserError where a cell's are missing or are not for the same images as the others'.
     """
     cells: dict[tuple, Predictions] = {}
-    for augmentation in grid.augmentations:
-        for size, replicate in grid.subsets:
+    for size, replicate in grid.subsets:
+        for augmentation in trained(size):
             for backbone in grid.backbones:
-                path = results / cell_folder(augmentation, size, replicate, backbone) / "predictions.csv"
+                path = results / cell_folder(augmentation, size, replicate, backbone, stage) / "predictions.csv"
                 predictions = read_predictions(path)
                 _check_same_test(path, predictions, next(iter(cells.values()), predictions))
                 cells[augmentation, size, replicate, backbone] = predictions
-    return cells
+    # Tables list an augmentation at all sizes, and then the next.
+    return dict(sorted(cells.items(), key=lambda item: [*grid.augmentations, item[0][0]].index(item[0][0])))
 
 
-def read_groups(results: Path, p: Predictions) -> np.ndarray:
-    """The group of near-copies of each test image, [N], in the order of the predictions."""
-    path = results / "data" / "test.csv"
+def read_scored(results: Path, grid: Grid) -> dict[tuple, Predictions]:
+    """The predictions for each subset's synthetic images, by (size, replicate, backbone)."""
+    return {
+        (size, replicate, backbone): read_predictions(
+            results / subset_folder("synthetic", size, replicate) / f"scored-{backbone}.csv"
+        )
+        for size, replicate in grid.subsets
+        for backbone in grid.backbones
+    }
+
+
+def read_groups(path: Path, p: Predictions) -> np.ndarray:
+    """The group of near-copies of each image, [N], in the order of the predictions, from the image set's table."""
     groups = read_table(path, ["image", "group"]).set_index("image")["group"]
     if not set(p.images) <= set(groups.index):
         raise UserError(f"{path}: lacks images that the cells predicted; delete the study's `cells` and run it again")
@@ -105,12 +154,6 @@ def scored(scores: dict[tuple, dict[str, float]]) -> pd.DataFrame:
     """augmentation, size, replicate, backbone, metric, value."""
     rows = [(*cell, metric, value) for cell, values in scores.items() for metric, value in values.items()]
     return pd.DataFrame(rows, columns=[*CELL, "metric", "value"])
-
-
-def confusions(predictions: dict[tuple, Predictions]) -> pd.DataFrame:
-    """augmentation, size, replicate, backbone, label, predicted, images."""
-    parts = [_insert(confusion(p), **dict(zip(CELL, cell, strict=True))) for cell, p in predictions.items()]
-    return pd.concat(parts, ignore_index=True)
 
 
 def images_per_class(subsets: pd.DataFrame) -> dict[str, float]:

@@ -12,12 +12,13 @@ from ganaug.files import read_csv, write_csv
 
 @dataclass(frozen=True)
 class Settings:
-    """sizes: real images per class, or `all`. validation_share: of a subset. least_train: training images per class
-    that the study's later stages need."""
+    """sizes: real images per class, or `all`. validation_share: of a subset. least_train, least_test: training and test
+    images per class that the study's later stages need."""
 
     sizes: list
     validation_share: float
     least_train: int
+    least_test: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
-    table = check_sizes(read_csv(args.splits, dtype={"class": str}), settings.sizes)
+    splits = read_csv(args.splits, dtype={"class": str})
+    table = check_sizes(splits, settings.sizes)
     check_training(table, settings)
+    check_test(splits, settings.least_test)
     write_csv(args.sizes, table)
 
 
@@ -66,3 +69,14 @@ def check_training(table: pd.DataFrame, settings: Settings) -> None:
                 f"{settings.least_train} are needed (fidelity.kid_subset_size and fidelity.prc_neighborhood ask for "
                 "them, where there are GANs). Add images, or lower these settings"
             )
+
+
+def check_test(splits: pd.DataFrame, least: int) -> None:
+    """Raises UserError where a class has fewer than `least` test images."""
+    counts = splits[splits["side"] == "test"].groupby("class").size()
+    if counts.min() < least:
+        raise UserError(
+            f"class {counts.idxmin()!r} has {counts.min()} test images, but {least} are needed, since the synthetic "
+            "images are compared with them (fidelity.kid_subset_size and fidelity.prc_neighborhood). Add images, raise "
+            "splits.test_share, or lower these settings"
+        )

@@ -6,14 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ganaug.errors import UserError
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
+from ganaug.fidelity.features import Features
 from ganaug.fidelity.memorisation import closest_pairs, memorisation
 from ganaug.files import read_csv, write_csv
 from ganaug.seeding import derive_seed, pick_device, set_determinism
 
+SIDES = {
+    "real": "training images",
+    "synthetic": "what was made after them",
+    "held_out": "real images that no GAN is trained on",
+}
+FEW = "no more images than the {} features: too high, and only comparable at these counts"
 # Only Inception's features give what is called FID and KID; others have names of their own.
 NAMES = {
     True: ("fid", "kid_mean", "kid_std"),
@@ -35,10 +43,9 @@ class Settings:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("inputs")
-    for name in ("real", "synthetic"):
-        inputs.add_argument(f"--{name}-images", type=Path, required=True)
-        inputs.add_argument(f"--{name}-table", type=Path, required=True)
-    inputs.add_argument("--held-out-images", type=Path, required=True, help="real images that no GAN is trained on")
+    for side, what in SIDES.items():
+        inputs.add_argument(f"--{side.replace('_', '-')}-images", type=Path, required=True, help=what)
+        inputs.add_argument(f"--{side.replace('_', '-')}-table", type=Path, required=True)
     inputs.add_argument("--snapshots", type=Path, required=True, help="images along the GAN's training")
     inputs.add_argument("--snapshot-table", type=Path, required=True)
     inputs.add_argument("--weights", type=Path, required=True, help="weights of the extractor")
@@ -52,50 +59,82 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
     set_determinism(args.threads)
-    tables = {name: read_csv(getattr(args, f"{name}_table"), dtype={"class": str}) for name in ("real", "synthetic")}
-    labels = {name: table["class"] for name, table in tables.items()}
-    check_counts(labels, settings)
     extractor = load_extractor(settings.extractor, args.weights, settings.input_size, pick_device(args.device))
-    real = extract(extractor, np.load(args.real_images, mmap_mode="r"))
-    synthetic = extract(extractor, np.load(args.synthetic_images, mmap_mode="r"))
-    rows = measure(real, synthetic, settings, args.seed, "all")
-    sets = (real, labels["real"]), (synthetic, labels["synthetic"])
-    for name in tables["real"].sort_values("label")["class"].drop_duplicates():
-        of_class = (features[(names == name).to_numpy(copy=True)] for features, names in sets)
-        rows += measure(*of_class, settings, args.seed, name)
-    held_out = extract(extractor, np.load(args.held_out_images, mmap_mode="r"))
-    write_csv(args.memorisation, pd.DataFrame([memorisation(synthetic, real, held_out)]))
-    write_csv(args.closest, closest_pairs(synthetic, real, held_out))
+    tables = {side: read_csv(getattr(args, f"{side}_table"), dtype={"class": str}) for side in SIDES}
+    order = list(tables["real"].sort_values("label")["class"].drop_duplicates())
+    labels = {side: table["class"].to_numpy(str) for side, table in tables.items()}
+    for side in SIDES:
+        check_counts(side, labels[side], settings)
+    sets = {
+        side: Features(extract(extractor, np.load(getattr(args, f"{side}_images"), mmap_mode="r")), labels[side])
+        for side in SIDES
+    }
+    real, synthetic, held_out = sets.values()
+    rows = compare(real, synthetic, held_out, settings, args.seed, "all")
+    for name in order:
+        rows += compare(*(side.of_class(name) for side in sets.values()), settings, args.seed, name)
+    write_csv(args.memorisation, pd.DataFrame([memorisation(synthetic.values, real.values, held_out.values)]))
+    write_csv(args.closest, closest_pairs(synthetic.values, real.values, held_out.values))
     write_csv(args.fidelity, pd.DataFrame(rows))
-    write_csv(args.curve, pd.DataFrame(curve(extractor, real, args.snapshots, args.snapshot_table, settings)))
+    write_csv(args.curve, pd.DataFrame(curve(extractor, real.values, args.snapshots, args.snapshot_table, settings)))
 
 
-def check_counts(labels: dict[str, pd.Series], settings: Settings) -> None:
+def check_counts(side: str, labels: np.ndarray, settings: Settings) -> None:
     """Raises UserError where a class has too few images for the metrics, saying what would do."""
-    for side, names in labels.items():
-        name, count = names.value_counts().index[-1], int(names.value_counts().iloc[-1])
-        if count < settings.kid_subset_size:
-            raise UserError(
-                f"fidelity.kid_subset_size: {settings.kid_subset_size} is above the {count} {side} images of class "
-                f"{name!r}; write at most {count}, the same for all sizes"
-            )
-        if count <= settings.prc_neighborhood:
-            raise UserError(
-                f"fidelity.prc_neighborhood: {settings.prc_neighborhood} needs more than the {count} {side} images of "
-                f"class {name!r}; write at most {count - 1}"
-            )
+    names, counts = np.unique(labels, return_counts=True)
+    name, count = names[counts.argmin()], counts.min()
+    kind = side.replace("_", "-")
+    if count < settings.kid_subset_size:
+        raise UserError(
+            f"fidelity.kid_subset_size: {settings.kid_subset_size} is above the {count} {kind} images of class "
+            f"{str(name)!r}; write at most {count}, the same for all sizes"
+        )
+    if count <= settings.prc_neighborhood:
+        raise UserError(
+            f"fidelity.prc_neighborhood: {settings.prc_neighborhood} needs more than the {count} {kind} images of "
+            f"class {str(name)!r}; write at most {count - 1}"
+        )
 
 
-def measure(real, synthetic, settings: Settings, seed: int, name: str) -> list[dict]:
-    """Rows class, extractor, metric, value for two sets of features, float64 [N, D]."""
+def compare(
+    real: Features, synthetic: Features, held_out: Features, settings: Settings, seed: int, name: str
+) -> list[dict]:
+    """Rows class, reference, extractor, metric, value, floor, images, reference_images, floor_images, warning.
+
+    reference: the synthetic images are compared with the `train` images, which the GAN has seen, and with `held out`
+    ones, test images in the training images' shares of the classes. floor: what real images get instead: held-out ones
+    against the training images, as many as there are synthetic ones, or all; and the training images against the
+    held-out ones. A generator as good as reality reaches the floor, not 0. images, floor_images: how many were compared
+    with the reference_images. warning: where a Fréchet distance has no more images than features.
+    """
+    held_out = held_out.shared_like(real, len(held_out.labels), derive_seed(seed, "held out", name=name))
+    drawn = held_out.shared_like(real, len(synthetic.labels), derive_seed(seed, "floor", name=name))
+    rows = []
+    for reference, against, instead in (("train", real, drawn), ("held out", held_out, real)):
+        draws = derive_seed(seed, "kernel distance", name=name, reference=reference)
+        values = measure(against.values, synthetic.values, settings, draws)
+        floors = measure(against.values, instead.values, settings, draws)
+        counts = {"images": len(synthetic.labels), "reference_images": len(against.labels)}
+        counts["floor_images"] = len(instead.labels)
+        for metric, value in values.items():
+            few = min(counts.values()) <= real.values.shape[1] and metric == frechet_name(settings)
+            cell = {"class": name, "reference": reference, "extractor": settings.extractor, "metric": metric}
+            warning = FEW.format(real.values.shape[1]) if few else ""
+            rows.append(cell | {"value": value, "floor": floors[metric]} | counts | {"warning": warning})
+    return rows
+
+
+def frechet_name(settings: Settings) -> str:
+    return NAMES[settings.extractor == INCEPTION][0]
+
+
+def measure(real: torch.Tensor, other: torch.Tensor, settings: Settings, seed: int) -> dict[str, float]:
+    """Metric to value for two sets of features, float64 [N, D] and [M, D]."""
     frechet, kernel_mean, kernel_std = NAMES[settings.extractor == INCEPTION]
-    draws = derive_seed(seed, "kernel distance", name=name)
-    mean, std = kernel_distance(real, synthetic, settings.kid_subset_size, settings.kid_subsets, draws)
-    precision, recall = precision_recall(synthetic, real, settings.prc_neighborhood)
-    values = {frechet: frechet_distance(real, synthetic), kernel_mean: mean, kernel_std: std}
-    values |= {"precision": precision, "recall": recall}
-    cell = {"class": name, "extractor": settings.extractor}
-    return [cell | {"metric": metric, "value": value} for metric, value in values.items()]
+    mean, std = kernel_distance(real, other, settings.kid_subset_size, settings.kid_subsets, seed)
+    precision, recall = precision_recall(other, real, settings.prc_neighborhood)
+    values = {frechet: frechet_distance(real, other), kernel_mean: mean, kernel_std: std}
+    return values | {"precision": precision, "recall": recall}
 
 
 def curve(extractor, real, snapshots: Path, table: Path, settings: Settings) -> list[dict]:
@@ -104,13 +143,12 @@ def curve(extractor, real, snapshots: Path, table: Path, settings: Settings) -> 
     A snapshot has fewer images than the synthetic set, so its distances are higher; they compare with each other.
     """
     images, rows = np.load(snapshots, mmap_mode="r"), read_csv(table)
-    frechet = NAMES[settings.extractor == INCEPTION][0]
     kimgs = rows.drop_duplicates("index")["kimg"]
     return [
         {
             "kimg": kimg,
             "extractor": settings.extractor,
-            "metric": frechet,
+            "metric": frechet_name(settings),
             "value": frechet_distance(real, extract(extractor, images[index])),
         }
         for index, kimg in enumerate(kimgs)

@@ -1,12 +1,14 @@
 """The report's tables and the numbers in its text, from the tables on disk, as plain values ready to be shown."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons
 from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table, readable
+from ganaug.files import read_json
 
 PRIMARY = "balanced_accuracy"
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]
@@ -24,19 +26,20 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
     test_images = int(data["test"].sum())
     typical = float(summary.loc[summary["metric"] == "accuracy", "mean"].mean())
     return {
-        "level": _percent(confidence),
-        "chance": _percent(1 - confidence),
+        "level": percent(confidence),
+        "chance": percent(1 - confidence),
         "shown": {metric: OVERALL[metric] for metric in SHOWN},
         "classes": list(data["class"]),
         "data": data.to_dict("records"),
         "data_total": data.drop(columns="class").sum().to_dict(),
+        "near_copies": near_copies(results / "data" / "near_copies.json"),
         "problems": problem_rows(results / "data" / "problems.csv"),
         "subsets": subset_rows(read_table(tables / "subsets.csv", ["size", "side", "class", "images"]), grid),
         "test_images": test_images,
         "typical_accuracy": f"{typical:.2f}",
         "test_error": f"{math.sqrt(typical * (1 - typical) / test_images):.3f}",
         "interval_methods": list(summary["interval"].unique()),
-        "margin": _number(float(differences["margin"].iloc[0])) if len(differences) else None,
+        "margin": number(float(differences["margin"].iloc[0])) if len(differences) else None,
         "tests": [test for test in differences["test"].unique() if test != "none"],
         "summary": summary_rows(summary, grid),
         "differences": difference_rows(differences, grid),
@@ -66,6 +69,14 @@ def short_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]
     return gan_comparisons(grid, synthetic) + ([claim] if claim in comparisons(grid.augmentations) else [])
 
 
+def near_copies(path: Path) -> dict:
+    """The threshold of near-copies and what it finds, as text."""
+    found = read_json(path)
+    kinds = [f"{kind} {percent(round(share, 3))}" for kind, share in found["found"].items()]
+    pairs = {name: f"{found[name]:,}" for name in ("different_pairs", "different_within")}
+    return {"distance": found["distance"], "chosen": found["chosen"], "kinds": kinds} | pairs
+
+
 def problem_rows(path: Path) -> list[dict]:
     """problem, class, action and the number of files; a group's name is left out of the action."""
     problems = read_table(path, ["file", "class", "problem", "action"])
@@ -85,11 +96,11 @@ def subset_rows(subsets: pd.DataFrame, grid: Grid) -> list[dict]:
     return [{"size": s, "train": shown(s, "train"), "validation": shown(s, "validation")} for s in grid.size_names]
 
 
-def summary_rows(summary: pd.DataFrame, grid: Grid) -> list[dict]:
-    """Backbone, size, augmentation and, per metric of SHOWN, mean and interval as text."""
+def summary_rows(summary: pd.DataFrame, grid: Grid, metrics: Sequence[str] = SHOWN) -> list[dict]:
+    """Backbone, size, augmentation and, per metric, mean and interval as text."""
     cells = summary.set_index(["backbone", "size", "augmentation", "metric"])
     return [
-        {"backbone": b, "size": s, "augmentation": a, "values": [_shown(cells.loc[(b, s, a, m)]) for m in SHOWN]}
+        {"backbone": b, "size": s, "augmentation": a, "values": [shown(cells.loc[(b, s, a, m)]) for m in metrics]}
         for b in grid.backbones
         for s in grid.size_names
         for a in grid.augmentations
@@ -122,7 +133,7 @@ def per_class_rows(summary: pd.DataFrame, grid: Grid, classes: list[str]) -> lis
             "backbone": b,
             "size": s,
             "augmentation": a,
-            "values": [_number(means[b, s, a, f"{kind}[{c}]"]) for c in classes for kind in kinds],
+            "values": [number(means[b, s, a, f"{kind}[{c}]"]) for c in classes for kind in kinds],
         }
         for b in grid.backbones
         for s in grid.size_names
@@ -178,7 +189,7 @@ def short_rows(summary: pd.DataFrame, differences: pd.DataFrame, grid: Grid, syn
         {
             "backbone": b,
             "size": s,
-            "base": _shown(means.loc[(b, s, NO_AUGMENTATION)]) if NO_AUGMENTATION in grid.augmentations else None,
+            "base": shown(means.loc[(b, s, NO_AUGMENTATION)]) if NO_AUGMENTATION in grid.augmentations else None,
             "changes": [_judged(cells.loc[(b, s, *pair)]) for pair in pairs],
         }
         for b in grid.backbones
@@ -192,20 +203,30 @@ def _primary(differences: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.Data
 
 
 def fidelity_rows(path: Path, grid: Grid) -> dict:
-    """Columns (metrics), and per size and class the mean over replicates of each as text."""
-    table = read_table(path, ["size", "replicate", "class", "extractor", "metric", "value"])
-    kinds = list(table[["extractor", "metric"]].drop_duplicates().itertuples(index=False, name=None))
-    means = table.groupby(["size", "class", "extractor", "metric"])["value"].mean()
+    """columns (metrics); rows per size, class and reference, each metric's mean over replicates and floor as text;
+    warnings."""
+    key = ["size", "class", "reference"]
+    table = read_table(path, [*key, "replicate", "extractor", "metric", "value", "floor", "warning"])
+    kinds = [m for m in table["metric"].unique() if not m.endswith("_std")]  # a spread over subsets is no fidelity
+    means = table.groupby([*key, "metric"])[["value", "floor"]].mean()
     rows = [
-        {
-            "size": s,
-            "class": c,
-            "values": [_magnitude(means[s, c, *kind]) if (s, c, *kind) in means else "" for kind in kinds],
-        }
+        {"size": s, "class": c, "reference": r, "values": [_with_floor(means.loc[(s, c, r, m)]) for m in kinds]}
         for s in grid.size_names
         for c in table["class"].unique()
+        for r in table["reference"].unique()
     ]
-    return {"columns": [readable(metric) for _, metric in kinds], "rows": rows}
+    warned = table.dropna(subset="warning")
+    warnings = [
+        f"{readable(metric)}: {warning} (all of {len(cells)} values)"
+        if len(cells) == table["metric"].eq(metric).sum()
+        else f"{readable(metric)}: {warning} ({len(cells)} of {table['metric'].eq(metric).sum()} values)"
+        for (metric, warning), cells in warned.groupby(["metric", "warning"])
+    ]
+    return {"columns": [readable(metric) for metric in kinds], "rows": rows, "warnings": warnings}
+
+
+def _with_floor(row: pd.Series) -> dict:
+    return {"value": _magnitude(row["value"]), "floor": _magnitude(row["floor"])}
 
 
 def memorisation_rows(path: Path, grid: Grid) -> list[dict]:
@@ -215,17 +236,17 @@ def memorisation_rows(path: Path, grid: Grid) -> list[dict]:
     rows = []
     for size in grid.size_names:
         here = table[table["size"] == size]
-        row = {"size": size, "copies": int(here["copies"].sum()), "near": _percent(round(here["near_share"].mean(), 4))}
+        row = {"size": size, "copies": int(here["copies"].sum()), "near": percent(round(here["near_share"].mean(), 4))}
         row |= {name: f"{here[name].mean():.2f}" for name in columns[1:] if name not in ("near_share", "copies")}
         rows.append(row)
     return rows
 
 
-def _shown(row: pd.Series, signed: bool = False) -> dict:
+def shown(row: pd.Series, signed: bool = False) -> dict:
     """mean and interval as text, the latter empty where there is none."""
     low, high = row["ci_low"], row["ci_high"]
-    interval = "" if math.isnan(low) else f"[{_number(low)}, {_number(high)}]"
-    return {"mean": _number(row["mean"], signed), "interval": interval, "verdict": ""}
+    interval = "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
+    return {"mean": number(row["mean"], signed), "interval": interval, "verdict": ""}
 
 
 def _limited(row: pd.Series) -> dict:
@@ -239,17 +260,17 @@ def _limited(row: pd.Series) -> dict:
 
 def _judged(row: pd.Series) -> dict:
     """A comparison: its difference, interval and verdict."""
-    return _shown(row, True) | {"verdict": row["verdict"]}
+    return shown(row, True) | {"verdict": row["verdict"]}
 
 
-def _number(value: float, signed: bool = False) -> str:
+def number(value: float, signed: bool = False) -> str:
     """Three decimals, a true minus sign; an en dash where undefined."""
     if math.isnan(value):
         return "–"
     return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{100 * share:.4g}%"
 
 

@@ -11,10 +11,11 @@ import yaml
 from ganaug.analysis.results import Grid
 from ganaug.errors import UserError
 from ganaug.files import write_text
-from ganaug.report import content, record
+from ganaug.report import content, extras, record
 
 HERE = Path(__file__).parent
-SVG_FIGURES = ("learning_curve", "differences", "confusion_matrices")
+SVG_FIGURES = ("learning_curve", "differences", "confusion_matrices", "near_copies", "roc", "precision_recall")
+SVG_FIGURES += ("reliability",)
 SVG_OF_GAN = ("gan_training", "fidelity")
 PNG_OF_GAN = ("real_and_generated", "closest_pairs", "gan_progress")
 DEMONSTRATION_KIMG = 1000  # below this a StyleGAN2-ADA has hardly begun; its authors train for 25,000
@@ -22,11 +23,13 @@ DEMONSTRATION_KIMG = 1000  # below this a StyleGAN2-ADA has hardly begun; its au
 
 @dataclass(frozen=True)
 class Settings:
-    """title: of the page. synthetic: the study's augmentations that use synthetic images. config: the whole study,
-    resolved."""
+    """title: of the page. grid: the study's cells. synthetic: its augmentations that use synthetic images. tables:
+    names of its tables. config: the whole study, resolved."""
 
     title: str
+    grid: dict
     synthetic: list[str]
+    tables: list[str]
     config: dict
 
 
@@ -48,7 +51,7 @@ def render(results: Path, settings: Settings) -> str:
     missing.
     """
     config = settings.config
-    grid = Grid(**{key: config[key] for key in ("augmentations", "sizes", "replicates", "backbones")})
+    grid = Grid(**settings.grid)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -65,16 +68,19 @@ def render(results: Path, settings: Settings) -> str:
         generated=bool(settings.synthetic),
         synthetic=settings.synthetic,
         demonstration=bool(settings.synthetic) and config["gan"]["kimg"] < DEMONSTRATION_KIMG,
-        figures=_figures(results, bool(settings.synthetic)),
+        figures=_figures(results, settings),
         run=record.facts(results, grid, bool(settings.synthetic)),
         **content.numbers(results, grid, settings.synthetic, config["statistics"]["confidence"]),
+        **extras.extras(results, grid, settings.tables),
     )
 
 
-def _figures(results: Path, generated: bool) -> dict[str, str]:
+def _figures(results: Path, settings: Settings) -> dict[str, str]:
     """Figures by name as data URIs: drawings as SVG, pictures as PNG."""
+    generated = bool(settings.synthetic)
     files = {name: f"{name}.svg" for name in SVG_FIGURES + (SVG_OF_GAN if generated else ())}
     files |= {name: f"{name}.png" for name in ("class_examples", *(PNG_OF_GAN if generated else ()))}
+    files |= {"ratio_sweep": "ratio_sweep.svg"} if "ratio_sweep" in settings.tables else {}
     return {name: _data_uri(results / "figures" / file) for name, file in files.items()}
 
 

@@ -1,11 +1,11 @@
 """What the provenance files say about a run, gathered: code, packages, machines, time."""
 
-import json
 from collections import defaultdict
 from pathlib import Path
 
 from ganaug.analysis.results import Grid
 from ganaug.errors import UserError
+from ganaug.files import read_json
 from ganaug.layout import cell_folder, subset_folder
 
 # The long stages, in the order of the work, with the words to show for them.
@@ -29,8 +29,8 @@ def facts(results: Path, grid: Grid, generated: bool) -> dict:
     folders = folders if generated else {}
     folders["cells"] = [
         cell_folder(a, size, replicate, b)
-        for a in grid.augmentations
         for size, replicate in grid.subsets
+        for a in grid.trained(size)
         for b in grid.backbones
     ]
     records = {stage: [_read(results / f / "provenance.json") for f in paths] for stage, paths in folders.items()}
@@ -64,7 +64,7 @@ def _stage(name: str, records: list[dict]) -> dict:
 def _read(path: Path) -> dict:
     if not path.is_file():
         raise UserError(f"{path}: missing; the job that writes it has not finished. Run the study again")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def hours(seconds: float) -> str:

@@ -1,0 +1,89 @@
+"""Figures of the predicted probabilities: ROC and precision-recall curves by class, reliability."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ganaug.analysis.figure_style import FigureSettings, panels, series_style, size_title
+from ganaug.analysis.results import read_table
+
+FEWEST = 20  # predictions in a bin of the reliability plot, summed over replicates
+CURVES = ["augmentation", "size", "backbone", "class", "curve", "x", "y", "ci_low", "ci_high"]
+BINS = ["augmentation", "size", "backbone", "bin_low", "images", "confidence", "accuracy"]
+
+
+def roc(results: Path, settings: FigureSettings) -> Figure:
+    """ROC curve of each class against the rest, at the smallest and the largest size; bands: pointwise intervals."""
+    return _curves(results, settings, "roc", "false-positive rate (1 − specificity)", "sensitivity")
+
+
+def precision_recall(results: Path, settings: FigureSettings) -> Figure:
+    """Precision against sensitivity of each class, at the smallest and the largest size, with pointwise intervals."""
+    return _curves(results, settings, "precision_recall", "sensitivity (recall)", "precision")
+
+
+def _curves(results: Path, settings: FigureSettings, kind: str, x_label: str, y_label: str) -> Figure:
+    table = read_table(results / "tables" / "curves.csv", CURVES)
+    table = table[table["curve"] == kind]
+    classes = list(table["class"].unique())
+    rows = _rows(settings)
+    figure, grid = panels(len(rows), max(1, len(classes)), 2.3, 2.3)
+    for (size, backbone), line in zip(rows, grid, strict=True):
+        for axes, name in zip(line, classes, strict=False):
+            here = table[table["size"].eq(size) & table["backbone"].eq(backbone) & table["class"].eq(name)]
+            for index, augmentation in enumerate(settings.augmentations):
+                found, style = here[here["augmentation"] == augmentation], series_style(index)
+                del style["marker"]
+                axes.fill_between(found["x"], found["ci_low"], found["ci_high"], color=style["color"], alpha=0.12, lw=0)
+                axes.plot(found["x"], found["y"], label=augmentation, linewidth=1.2, **style)
+            axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+            axes.set_title(f"{name}, {_titled(size, backbone, settings)}", fontsize=8)
+    figure.supxlabel(x_label, fontsize=9)
+    figure.supylabel(y_label, fontsize=9)
+    n = settings.replicates
+    title = f"mean of n = {n} replicates, bands: pointwise {settings.confidence:.0%} interval" if n > 1 else "n = 1"
+    _legend(figure, grid, title)
+    return figure
+
+
+def reliability(results: Path, settings: FigureSettings) -> Figure:
+    """Share of right predictions against confidence, a line per augmentation, at the smallest and the largest size."""
+    table = read_table(results / "tables" / "reliability.csv", BINS)
+    rows = _rows(settings)
+    figure, grid = panels(1, len(rows), 3.4, 3.4)
+    for (size, backbone), axes in zip(rows, grid[0], strict=True):
+        axes.plot([0, 1], [0, 1], color="#555555", linewidth=1, linestyle=":")
+        here = table[table["size"].eq(size) & table["backbone"].eq(backbone)]
+        for index, augmentation in enumerate(settings.augmentations):
+            bins = here[here["augmentation"] == augmentation]
+            bins = bins.assign(sure=bins["confidence"] * bins["images"], right=bins["accuracy"] * bins["images"])
+            whole = bins.groupby("bin_low")[["images", "sure", "right"]].sum().query("images >= @FEWEST")
+            axes.plot(
+                whole["sure"] / whole["images"],
+                whole["right"] / whole["images"],
+                label=augmentation,
+                **series_style(index),
+            )
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal", title=_titled(size, backbone, settings))
+    figure.supxlabel("confidence (highest probability)", fontsize=9)
+    figure.supylabel("share of right predictions", fontsize=9)
+    n = settings.replicates
+    _legend(figure, grid, f"test predictions of n = {n} replicate{'s' if n > 1 else ''}; dotted: perfect calibration")
+    return figure
+
+
+def _rows(settings: FigureSettings) -> list[tuple[str, str]]:
+    """(size, backbone) for the smallest and the largest size: between them the curves would not be told apart."""
+    names = settings.size_names
+    return [(size, backbone) for backbone in settings.backbones for size in dict.fromkeys([names[0], names[-1]])]
+
+
+def _titled(size: str, backbone: str, settings: FigureSettings) -> str:
+    return size_title(size) + (f", {backbone}" if len(settings.backbones) > 1 else "")
+
+
+def _legend(figure: Figure, grid: np.ndarray, title: str) -> None:
+    handles, names = grid[0][0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 6), title=title)

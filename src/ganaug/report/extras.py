@@ -1,0 +1,95 @@
+"""The report's numbers about calibration, classes, synthetic images and what stands beside the comparison."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from ganaug.analysis.results import OVERALL, SHOWN, Grid, read_table
+from ganaug.report.content import INTERVAL, difference_rows, number, percent, shown, summary_rows
+
+RATES = ["augmentation", "size", "backbone", "class", "quantity", "value", "ci_low", "ci_high", "images"]
+
+
+def extras(results: Path, grid: Grid, tables: list[str]) -> dict:
+    """What the template shows of the tables that a study may have; None for those it has not."""
+    folder = results / "tables"
+    summary = read_table(folder / "summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
+    return {
+        "calibration": summary_rows(summary, grid, ("ece", "brier")),
+        "rates": rate_rows(read_table(folder / "class_rates.csv", RATES), grid),
+        "has_sweep": "ratio_sweep" in tables,
+        "transfer": transfer_rows(folder / "transfer.csv", grid) if "transfer" in tables else None,
+        "faithfulness": faithfulness_rows(folder / "transfer.csv", grid) if "transfer" in tables else None,
+        "shortcut": shortcut_rows(folder / "shortcut.csv") if "shortcut" in tables else None,
+        "external": external(results, grid) if "external_summary" in tables else None,
+    }
+
+
+def rate_rows(rates: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Backbone, class, images and per augmentation sensitivity and specificity with Wilson intervals, largest size."""
+    cells = rates[rates["size"] == grid.size_names[-1]].rename(columns={"value": "mean"})
+    cells = cells.set_index(["backbone", "class", "augmentation", "quantity"])
+    return [
+        {"backbone": b, "class": c, "quantity": q, "images": int(cells.loc[(b, c, grid.augmentations[0], q), "images"])}
+        | {"values": [shown(cells.loc[(b, c, a, q)]) for a in grid.augmentations]}
+        for b in grid.backbones
+        for c in rates["class"].unique()
+        for q in ("sensitivity", "specificity")
+    ]
+
+
+def transfer_rows(path: Path, grid: Grid) -> list[dict]:
+    """Backbone, size, and balanced accuracy trained and tested on real images, across, and the other way across."""
+    table = read_table(path, ["trained_on", "tested_on", "size", "backbone", "metric", *INTERVAL])
+    cells = table[table["metric"] == "balanced_accuracy"].set_index(["backbone", "size", "trained_on", "tested_on"])
+    ways = [("real", "real"), ("synthetic", "real"), ("real", "synthetic")]
+    return [
+        {"backbone": b, "size": s}
+        | {"values": [shown(cells.loc[(b, s, *way)]) if (b, s, *way) in cells.index else None for way in ways]}
+        for b in grid.backbones
+        for s in grid.size_names
+    ]
+
+
+def faithfulness_rows(path: Path, grid: Grid) -> list[dict]:
+    """Backbone, size, and per class the share of its synthetic images that a real-image classifier gives that class."""
+    table = read_table(path, ["trained_on", "tested_on", "size", "backbone", "metric", *INTERVAL])
+    table = table[table["tested_on"].eq("synthetic") & table["metric"].str.startswith("sensitivity[")]
+    cells = table.set_index(["backbone", "size", "metric"])
+    return [
+        {"backbone": b, "size": s, "values": [shown(cells.loc[(b, s, m)]) for m in table["metric"].unique()]}
+        for b in grid.backbones
+        for s in grid.size_names
+    ]
+
+
+def shortcut_rows(path: Path) -> list[dict]:
+    """Per backbone: balanced accuracy on the border alone and on whole images, chance, and the share that remains."""
+    table = read_table(path, ["augmentation", "size", "backbone", "metric", *INTERVAL, "chance", "share"])
+    rows = []
+    for backbone, cells in table[table["metric"] == "balanced_accuracy"].groupby("backbone", sort=False):
+        by_name = cells.set_index("augmentation")
+        border = by_name.loc["border-only"]
+        whole = shown(by_name.loc["none"]) if "none" in by_name.index else None
+        share = "" if math.isnan(border["share"]) else percent(round(max(0.0, border["share"]), 2))
+        row = {"backbone": backbone, "size": border["size"], "border": shown(border), "whole": whole, "share": share}
+        rows.append(
+            row | {"chance": number(border["chance"]), "above_chance": bool(border["ci_low"] > border["chance"])}
+        )
+    return rows
+
+
+def external(results: Path, grid: Grid) -> dict:
+    """classes (images of each), summary and differences as for the test set."""
+    folder = results / "tables"
+    images = read_table(results / "external" / "images.csv", ["class"])
+    summary = read_table(folder / "external_summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
+    differences = read_table(folder / "external_comparisons.csv", ["augmentation", "reference", "size", *INTERVAL])
+    return {
+        "images": len(images),
+        "classes": images["class"].value_counts(sort=False).to_dict(),
+        "columns": [OVERALL[metric] for metric in SHOWN],
+        "summary": summary_rows(summary, grid),
+        "differences": difference_rows(differences, grid),
+    }
