@@ -1,15 +1,19 @@
 """Augmentations and classifiers: fair, repeatable, and able to learn."""
 
 import itertools
+import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from ganaug import files
 from ganaug.classify import networks, training
 from ganaug.classify.augmentations import (
     AUGMENTATIONS,
     Augmentation,
+    border,
     classical,
     cutmix,
     mixup,
@@ -17,6 +21,7 @@ from ganaug.classify.augmentations import (
     trivialaugment,
 )
 from ganaug.classify.image_sets import ImageSet
+from ganaug.cli import main
 from ganaug.errors import UserError
 
 STRENGTHS = {"rotation_degrees": 10, "shift": 0.1, "zoom": 0.1, "brightness": 0.2}
@@ -168,6 +173,69 @@ def test_synthetic_images_are_trained_on_but_buy_no_steps(lite0):
     assert list(history["step"]) == list(other["step"]) == [3, 6]  # 20 real images in batches of 8, twice
     assert list(history["learning_rate"]) == list(other["learning_rate"])
     assert not np.array_equal(none, gan)
+
+
+def test_synthetic_images_alone_have_the_same_budget(lite0):
+    """With the real images as the synthetic ones, training on these alone is training on the real ones."""
+    none, history = trained(lite0)
+    alone, again = trained(lite0, augmentation="synthetic-only", synthetic=image_set(20, 1))
+    np.testing.assert_array_equal(none, alone)
+    assert history.equals(again)
+    other, _ = trained(lite0, augmentation="synthetic-only", synthetic=image_set(20, 9))
+    assert not np.array_equal(none, other)
+
+
+def test_the_border_has_nothing_of_the_middle():
+    images = np.random.default_rng(1).integers(1, 256, (3, 40, 40), np.uint8)
+    kept = border({"border": 0.1})(images)
+    assert (kept[:, 4:36, 4:36] == 0).all() and images.min() > 0
+    kept[:, 4:36, 4:36] = images[:, 4:36, 4:36]
+    np.testing.assert_array_equal(kept, images)
+
+
+def stage(folder, lite0, augmentation, tested=30, **more):
+    """Runs train_classifier on sets whose only difference between classes lies in the middle."""
+    arguments = ["--weights", lite0, "--model", folder / "model.safetensors", "--history", folder / "history.csv"]
+    for side, count, number in (("train", 24, 1), ("validation", 12, 2), ("test", tested, 3)):
+        made = image_set(count, number)
+        files.write_array(folder / f"{side}.npy", made.images)
+        classes = np.array(made.classes)[made.labels]
+        table = {"image": made.names, "class": classes, "label": made.labels}
+        files.write_csv(folder / f"{side}.csv", pd.DataFrame(table))
+        arguments += [f"--{side}-images", folder / f"{side}.npy", f"--{side}-table", folder / f"{side}.csv"]
+    chosen = settings(augmentation=augmentation, input_size=64, **more).__dict__
+    predictions = folder / f"{augmentation}.csv"
+    arguments += ["--predictions", predictions, "--settings", json.dumps(chosen), "--seed", 5]
+    assert main(["train_classifier", *map(str, arguments)]) == 0
+    return pd.read_csv(predictions)
+
+
+def test_a_classifier_of_the_border_never_sees_the_middle(lite0, tmp_path):
+    chosen = {"augmentation_settings": {"border": 0.1}}
+    first = stage(tmp_path, lite0, "border-only", **chosen)
+    images = np.load(tmp_path / "test.npy")
+    images[:, 3:29, 3:29] = 255 - images[:, 3:29, 3:29]
+    files.write_array(tmp_path / "other.npy", images)
+    model, classes, size = networks.load(tmp_path / "model.safetensors")
+    masked = ImageSet(border({"border": 0.1})(images), np.zeros(30, int), classes, tuple(first["image"]))
+    found = networks.probabilities(model, masked, size)
+    np.testing.assert_allclose(found[:, 0], first["probability_a"], atol=1e-6)
+
+
+def test_a_saved_classifier_scores_another_set(lite0, tmp_path, capsys):
+    first = stage(tmp_path, lite0, "none")
+    command = ["score_images", "--model", tmp_path / "model.safetensors", "--images", tmp_path / "test.npy"]
+    command += ["--predictions", tmp_path / "again.csv", "--table"]
+    assert main([*map(str, command), str(tmp_path / "test.csv")]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), first)
+    table = pd.read_csv(tmp_path / "test.csv")
+    files.write_csv(tmp_path / "one.csv", table.assign(**{"class": "b", "label": 0}))  # a set without class a
+    assert main([*map(str, command), str(tmp_path / "one.csv")]) == 0
+    again = pd.read_csv(tmp_path / "again.csv")
+    assert (again["label"] == "b").all() and list(again["probability_a"]) == list(first["probability_a"])
+    files.write_csv(tmp_path / "one.csv", table.assign(**{"class": "c"}))
+    assert main([*map(str, command), str(tmp_path / "one.csv")]) == 1
+    assert "does not know the class 'c'; it knows a, b" in capsys.readouterr().err
 
 
 def test_seeds_decide_the_bytes(lite0):

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ganaug import files
 from ganaug.cli import main
-from ganaug.data import images, leaks, near_copies, roles, sizes, sources, splits
+from ganaug.data import calibration, images, leaks, near_copies, roles, sizes, sources, splits
 from ganaug.data.manifest import Settings, check_classes, check_share, make_manifest, read_groups
 from ganaug.errors import UserError
 
@@ -32,9 +33,9 @@ def encoded(image, **options) -> bytes:
 
 def folder_of(root, **classes):
     """A data root: class name to {file name: bytes or array}."""
-    for name, files in classes.items():
+    for name, contents in classes.items():
         (root / name).mkdir(parents=True)
-        for file, content in files.items():
+        for file, content in contents.items():
             (root / name / file).write_bytes(content if isinstance(content, bytes) else encoded(content, format="PNG"))
     return root
 
@@ -459,6 +460,151 @@ def test_a_planted_leak_is_found(column, what, sides):
     tables[sides[1]].loc[2, column] = tables[sides[0]].loc[0, column]
     (line,) = leaks.breaches(tables)
     assert what in line and tables[sides[0]].loc[0, "image"] in line and tables[sides[1]].loc[2, "image"] in line
+
+
+def image_sets(folder):
+    """The files of check_synthetic: train, validation, test and synthetic images, and the GAN's provenance."""
+    rng = np.random.default_rng(3)
+    arguments = []
+    for side in ("train", "validation", "test"):
+        files.write_array(folder / f"{side}.npy", rng.integers(0, 256, (5, 8, 8), np.uint8))
+        files.write_csv(folder / f"{side}.csv", pd.DataFrame({"image": [f"{side}/{i}.png" for i in range(5)]}))
+        arguments += [f"--{side}-images", folder / f"{side}.npy", f"--{side}-table", folder / f"{side}.csv"]
+    files.write_array(folder / "images.npy", rng.integers(0, 256, (6, 8, 8), np.uint8))
+    inputs = [folder / "train.npy", folder / "train.csv", folder / "start.safetensors"]
+    inputs[2].write_bytes(b"a generator to start from")
+    files.write_json(folder / "gan.json", {"inputs": {str(path): files.sha256_of(path) for path in inputs}})
+    arguments += ["--synthetic-images", folder / "images.npy", "--gan-provenance", folder / "gan.json"]
+    return ["check_synthetic", *map(str, arguments), "--report", str(folder / "check.json")]
+
+
+def test_a_clean_synthetic_set_passes(tmp_path):
+    assert main(image_sets(tmp_path)) == 0
+    report = json.loads((tmp_path / "check.json").read_text())
+    assert report == {"synthetic": 6, "compared": {"train": 5, "validation": 5, "test": 5}, "copies": 0}
+
+
+@pytest.mark.parametrize("side", ["train", "validation", "test"])
+def test_a_real_image_among_the_synthetic_ones_stops_the_run(tmp_path, side, capsys):
+    command = image_sets(tmp_path)
+    images = np.load(tmp_path / "images.npy")
+    images[4] = np.load(tmp_path / f"{side}.npy")[2]
+    files.write_array(tmp_path / "images.npy", images)
+    assert main(command) == 1
+    told = capsys.readouterr().err
+    assert f"holds real {side} images" in told and f"image 5 is {side}/2.png" in told
+    assert not (tmp_path / "check.json").exists()
+
+
+def test_a_gan_trained_on_another_list_stops_the_run(tmp_path, capsys):
+    command = image_sets(tmp_path)
+    table = pd.read_csv(tmp_path / "train.csv")
+    files.write_csv(tmp_path / "train.csv", table[::-1])
+    assert main(command) == 1
+    assert "which is not what" in capsys.readouterr().err
+
+
+def test_a_gan_that_saw_validation_images_too_stops_the_run(tmp_path, capsys):
+    command = image_sets(tmp_path)
+    provenance = json.loads((tmp_path / "gan.json").read_text())
+    provenance["inputs"][str(tmp_path / "validation.npy")] = files.sha256_of(tmp_path / "validation.npy")
+    files.write_json(tmp_path / "gan.json", provenance)
+    assert main(command) == 1
+    assert "validation.npy, which is not what" in capsys.readouterr().err
+
+
+# --- near-copies: the threshold -------------------------------------------------------------------------------------
+
+
+def films(count, seed):
+    """Smooth pictures that differ, uint8 [count, 96, 96]."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(128, 50, (count, 12, 12)).clip(0, 255).astype(np.uint8)
+    return [np.asarray(Image.fromarray(c).resize((96, 96), Image.Resampling.BICUBIC)) for c in coarse]
+
+
+def test_the_threshold_parts_copies_from_different_films(tmp_path):
+    a, b = films(20, 1), films(20, 2)
+    smaller = Image.fromarray(a[0]).resize((70, 70), Image.Resampling.BILINEAR)
+    names = [f"{i:02}.png" for i in range(20)]
+    root = folder_of(
+        tmp_path / "r",
+        A=dict(zip(names, a, strict=True)) | {"again.jpg": encoded(np.asarray(smaller), format="JPEG", quality=70)},
+        B=dict(zip(names, b, strict=True)),
+    )
+    manifest, problems, table, told = make_manifest(root, settings(near_copy_distance="auto"))
+    assert set(table["kind"]) == {*calibration.COPIES, calibration.DIFFERENT}
+    assert table.groupby("kind")["pairs"].sum().to_dict() == dict.fromkeys(calibration.COPIES, 41) | {
+        calibration.DIFFERENT: 21 * 20
+    }
+    assert told["chosen"] == "from these distances" and told["different_within"] <= 3
+    assert min(told["found"].values()) > 0.9
+    group = manifest.set_index("file")["group"]
+    assert group["A/00.png"] == group["A/again.jpg"] and group.nunique() == 40
+    assert sorted(problems["file"]) == ["A/00.png", "A/again.jpg"]
+
+
+def chosen(copies, different):
+    rows = [("half the size", d, n) for d, n in copies.items()]
+    rows += [(calibration.DIFFERENT, d, n) for d, n in different.items()]
+    return calibration.choose(pd.DataFrame(rows, columns=["kind", "distance", "pairs"]))
+
+
+def test_the_threshold_lies_midway_between_the_two():
+    assert chosen({4: 99, 20: 1}, {60: 3, 62: 5, 100: 10**6}) == (4 + 61) // 2  # three confusions are always allowed
+    assert chosen({4: 98, 20: 2}, {60: 3, 62: 5, 100: 10**6}) == (20 + 61) // 2
+    assert chosen({4: 100}, {60: 5, 70: 6, 100: 10**7}) == (4 + 69) // 2  # one in a million: ten
+    assert chosen({4: 90, 50: 10}, {30: 20, 100: 1000}) == 29  # no more confusions than that, whatever is lost
+    assert chosen({4: 100}, {0: 50, 60: 9, 100: 10**6}) == (4 + 59) // 2  # 50 films with two labels do not count
+
+
+# --- the external test ----------------------------------------------------------------------------------------------
+
+
+def external_set(tmp_path, **classes):
+    """Runs the stages up to make_external_set on a study of classes A and B; returns the last one's status."""
+    shown = dict(zip([f"{i:02}.png" for i in range(12)], films(12, 1), strict=True))
+    own = folder_of(tmp_path / "own", A=shown, B=dict(zip(shown, films(12, 2), strict=True)))
+    out = run_stages(own, tmp_path / "out")
+    root = folder_of(tmp_path / "elsewhere", **classes)
+    settings = {"source": "folder", "classes": ["A", "B"], "resolution": 16, "max_bad_share": 0.5}
+    command = [
+        "make_external_set",
+        "--settings",
+        json.dumps(settings),
+        "--data-root",
+        root,
+        "--manifest",
+        out / "m.csv",
+    ]
+    command += ["--near-copies", out / "near.json", "--images", out / "external.npy", "--table", out / "external.csv"]
+    return out, main([str(part) for part in command])
+
+
+def test_an_external_set_is_packed_with_the_studys_labels(tmp_path):
+    more = films(5, 3)
+    out, status = external_set(tmp_path, A={"1.png": more[0]}, B={"1.png": more[1], "2.png": more[2], "bad.png": b"x"})
+    assert status == 0 and np.load(out / "external.npy").shape == (3, 16, 16)
+    table = pd.read_csv(out / "external.csv")
+    assert table["image"].tolist() == ["A/1.png", "B/1.png", "B/2.png"] and table["label"].tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [lambda film: film, lambda film: np.asarray(Image.fromarray(film).resize((70, 70)))],
+    ids=["exact", "resized"],
+)
+def test_an_external_image_that_is_in_the_study_stops_the_run(tmp_path, copied, capsys):
+    more = films(2, 3)
+    _, status = external_set(tmp_path, A={"1.png": more[0]}, B={"2.png": copied(films(12, 1)[7]), "1.png": more[1]})
+    told = capsys.readouterr().err
+    assert status == 1 and "B/2.png is A/07.png of the study" in told and "A/1.png is" not in told
+
+
+def test_an_external_class_that_the_study_lacks_is_named(tmp_path, capsys):
+    more = films(2, 3)
+    assert external_set(tmp_path, A={"1.png": more[0]}, Z={"1.png": more[1]})[1] == 1
+    assert "the study has no class 'Z'" in capsys.readouterr().err
 
 
 # --- the stages, from files to packed arrays ------------------------------------------------------------------------

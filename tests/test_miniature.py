@@ -1,5 +1,6 @@
 """A miniature of the published study, for real, on real radiographs: raw files to report, and what a rerun plans."""
 
+import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
@@ -27,6 +28,8 @@ STUDY = {
     "replicates": 1,
     "augmentations": ["none", "classical", "gan", "gan+classical"],
     "backbones": ["tf_efficientnet_lite0"],
+    "synthetic": {"ratio_sweep": [0.5]},
+    "external_test": {"data_root": "elsewhere"},
     "gan": {
         **{"kimg": 0.2, "batch": 8, "channel_base": 512, "channel_max": 16, "latent": 16},
         **{"log_kimg": 0.1, "snapshot_kimg": 0.1, "snapshot_images": 16},
@@ -36,6 +39,7 @@ STUDY = {
     "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
 }
 CELLS = 2 * 4
+TRAINED = CELLS + 2 + 2 + 1  # another ratio and synthetic-only at both sizes, border-only at the larger
 
 
 def run(folder, study, *arguments):
@@ -46,13 +50,15 @@ def run(folder, study, *arguments):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A folder with 50 radiographs a class, two of them troublesome, and the finished study."""
+    """A folder with 50 radiographs a class, two of them troublesome, 6 others elsewhere, and the finished study."""
     folder = tmp_path_factory.mktemp("miniature")
     for name in CLASSES:
         images = folder / "radiographs" / name / "images"
         images.mkdir(parents=True)
-        for path in sorted((RADIOGRAPHS / name / "images").iterdir())[:50]:
-            shutil.copy(path, images)
+        elsewhere = folder / "elsewhere" / name
+        elsewhere.mkdir(parents=True)
+        for number, path in enumerate(sorted((RADIOGRAPHS / name / "images").iterdir())[:56]):
+            shutil.copy(path, images if number < 50 else elsewhere)
     covid, normal = (sorted((folder / "radiographs" / name / "images").iterdir()) for name in ("COVID", "Normal"))
     covid[0].write_bytes(covid[0].read_bytes()[:2000])
     shutil.copy(normal[0], normal[0].with_name("copy.png"))
@@ -86,9 +92,29 @@ def test_the_tables_have_a_row_for_every_cell(finished):
     wanted = ["augmentation", "size", "backbone", "metric", "mean", "ci_low", "ci_high", "replicates"]
     assert list(summary.columns) == [*wanted, "interval"]
     fidelity = table(finished, "tables/fidelity.csv")
-    assert list(fidelity.columns) == ["size", "replicate", "class", "extractor", "metric", "value"]
+    assert set(fidelity["reference"]) == {"train", "held out"} and fidelity["floor"].notna().all()
     assert set(fidelity["class"]) == {"all", *CLASSES}
     assert not any(re.search(r"fid\b|kid\b", metric, re.IGNORECASE) for metric in fidelity["metric"])  # not Inception
+
+
+def test_what_stands_beside_the_comparison_has_tables_of_its_own(finished):
+    sweep = table(finished, "tables/ratio_sweep.csv").query("metric == 'accuracy'")
+    assert sorted(sweep["ratio"]) == [0, 0, 0.5, 0.5, 1, 1]
+    transfer = table(finished, "tables/transfer.csv")
+    ways = transfer[["trained_on", "tested_on"]].drop_duplicates().to_numpy().tolist()
+    assert ways == [["real", "real"], ["synthetic", "real"], ["real", "synthetic"]]
+    shortcut = table(finished, "tables/shortcut.csv")
+    assert set(shortcut["augmentation"]) == {"none", "border-only"} and set(shortcut["size"]) == {20}
+    external = table(finished, "tables/external_cells.csv")
+    assert len(external.query("metric == 'accuracy'")) == CELLS
+    images = table(finished, "external/images.csv")
+    scored = table(finished, "external/none/size-20/replicate-1/tf_efficientnet_lite0/predictions.csv")
+    assert list(scored["image"]) == list(images["image"]) and len(images) == 6 * len(CLASSES)
+    smaller = np.load(finished / "results/mini/synthetic/size-20/replicate-1/ratio-0.5/images.npy")
+    larger = np.load(finished / "results/mini/synthetic/size-20/replicate-1/images.npy")
+    assert {image.tobytes() for image in smaller} < {image.tobytes() for image in larger}
+    lineage = json.loads((finished / "results/mini/cells/lineage.json").read_text())
+    assert lineage == {"breaches": 0, "compared": {"cells": TRAINED, "gans": 2, "synthetic_sets": 4}}
 
 
 def test_accuracy_is_that_of_the_saved_predictions(finished):
@@ -113,12 +139,12 @@ def test_the_gan_made_a_synthetic_image_for_every_training_image(finished):
 def test_weights_are_safetensors_and_figures_open(finished):
     results = finished / "results" / "mini"
     weights = [*results.glob("gan/**/generator.safetensors"), *results.glob("cells/**/model.safetensors")]
-    assert len(weights) == 2 + CELLS
+    assert len(weights) == 2 + TRAINED
     for path in weights:
         with safe_open(path, "pt") as file:
             assert file.keys()
     pictures = sorted(path.stem for path in results.glob("figures/*.png"))
-    assert len(pictures) == 9 and pictures == sorted(path.stem for path in results.glob("figures/*.svg"))
+    assert len(pictures) == FIGURES and pictures == sorted(path.stem for path in results.glob("figures/*.svg"))
     for name in pictures:
         with Image.open(results / "figures" / f"{name}.png") as image:
             assert min(image.size) > 200
@@ -144,7 +170,7 @@ def test_every_job_left_its_command_and_what_made_it(finished):
     logs = [path for path in results.glob("logs/**/*.log") if path.stem != "print_summary"]
     for path in logs:
         assert "python -m ganaug " in path.read_text(encoding="utf-8").splitlines()[0], path
-    assert len(list(results.glob("cells/**/provenance.json"))) == CELLS
+    assert len(list(results.glob("cells/**/provenance.json"))) == TRAINED
     assert len(list(results.glob("benchmarks/train_gan/**/*.tsv"))) == 2
 
 
@@ -157,20 +183,34 @@ def test_a_touched_source_file_plans_nothing(finished):
     assert planned(run(finished, STUDY, "-n")) == {}
 
 
-# Of the 9 figures 5 read tables, 2 the synthetic images, one of these what is nearest to them, one the GAN's snapshots.
-RESULTS = {"make_tables": 1, "make_figure": 5, "make_report": 1, "all": 1}
-SYNTHETIC = {"sample_gan": 2, "measure_fidelity": 2, "train_classifier": CELLS // 2}
+# What follows when a table may change. Of the 14 figures 9 read tables, 2 the synthetic images, one of these what is
+# nearest to them, one the GAN's snapshots, 2 the data.
+FIGURES = 14
+RESULTS = {"make_tables": 1, "make_figure": 9, "make_report": 1, "all": 1}
+SCORED = {"check_lineage": 1, "score_synthetic": 2, "score_external": CELLS}
+# Of the study's own ratio; cells with gan, gan+classical and synthetic-only.
+SYNTHETIC = {"sample_gan": 2, "check_synthetic": 2, "measure_fidelity": 2, "train_classifier": CELLS // 2 + 2}
+SYNTHETIC |= SCORED | {"score_external": CELLS // 2}
 
 
 @pytest.mark.parametrize(
     ("change", "jobs"),
     [
-        ({"classifier": {"epochs": 3}}, {"train_classifier": CELLS}),
-        ({"classical": {"rotation_degrees": 5}}, {"train_classifier": CELLS // 2}),
-        ({"gan": {"r1_gamma": 2}}, {"train_gan": 2, "make_figure": 8} | SYNTHETIC),
-        ({"synthetic": {"ratio": 2}}, {"make_figure": 7} | SYNTHETIC),
-        ({"fidelity": {"kid_subsets": 6}}, {"measure_fidelity": 2, "make_figure": 6}),
-        ({"statistics": {"confidence": 0.9}}, {"make_figure": 9}),
+        ({"classifier": {"epochs": 3}}, {"train_classifier": TRAINED} | SCORED),
+        (
+            {"classical": {"rotation_degrees": 5}},
+            {"train_classifier": CELLS // 2, "score_external": CELLS // 2, "check_lineage": 1},
+        ),
+        (
+            {"gan": {"r1_gamma": 2}},
+            {"train_gan": 2, "make_figure": FIGURES - 2}
+            | SYNTHETIC
+            | {"sample_gan": 4, "check_synthetic": 4, "train_classifier": CELLS // 2 + 4},
+        ),
+        ({"synthetic": {"ratio": 2}}, {"make_figure": 11} | SYNTHETIC),
+        ({"fidelity": {"kid_subsets": 6}}, {"measure_fidelity": 2, "make_figure": 10}),
+        ({"statistics": {"confidence": 0.9}}, {"make_figure": FIGURES}),
+        ({"probes": {"border": 0.2}}, {"train_classifier": 1, "check_lineage": 1}),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
 )
@@ -188,11 +228,13 @@ def test_an_augmentation_less_trains_nothing(finished):
     assert "train_classifier" not in jobs and "train_gan" not in jobs and jobs["make_tables"] == 1
 
 
-@pytest.mark.parametrize(("change", "subsets"), [({"sizes": [10, 15, 20]}, 1), ({"replicates": 2}, 2)], ids=str)
-def test_a_size_or_a_replicate_more_adds_just_its_own(finished, change, subsets):
+# A replicate has a border-only classifier too, at the largest size.
+@pytest.mark.parametrize(
+    ("change", "subsets", "borders"), [({"sizes": [10, 15, 20]}, 1, 0), ({"replicates": 2}, 2, 1)], ids=str
+)
+def test_a_size_or_a_replicate_more_adds_just_its_own(finished, change, subsets, borders):
     jobs = planned(run(finished, STUDY | change, "-n"))
-    once = dict.fromkeys(["make_subset", "check_leaks", "train_gan", "sample_gan", "measure_fidelity"], subsets)
-    assert once | {"train_classifier": 4 * subsets} == {
-        name: count for name, count in jobs.items() if name in once or name == "train_classifier"
-    }
+    expected = dict.fromkeys(["make_subset", "check_leaks", "train_gan", "measure_fidelity"], subsets)
+    expected |= {"sample_gan": 2 * subsets, "train_classifier": 6 * subsets + borders, "score_external": 4 * subsets}
+    assert expected == {name: count for name, count in jobs.items() if name in expected}
     assert "make_splits" not in jobs and "make_manifest" not in jobs

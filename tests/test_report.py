@@ -15,7 +15,7 @@ from ganaug.cli import main
 from ganaug.config import load_schema, with_defaults
 
 SCHEMA = Path(__file__).parent.parent / "workflow/schemas/config.schema.yaml"
-SMALL = {**GRID, "sizes": [25, "all"], "replicates": 2}
+SMALL = {**GRID, "sizes": [25, "all"], "replicates": 3}
 ODD = ["Viral Pneumonia", "<script>alert(1)</script>", 'A&B "quoted"']
 OF_GAN = ("real_and_generated", "closest_pairs", "gan_progress", "gan_training", "fidelity", "ratio_sweep")
 
@@ -148,10 +148,11 @@ def test_a_border_that_tells_the_class_is_warned_of_at_the_head(built):
     try:
         for low, warned in ((0.26, True), (0.24, False)):  # four classes: guessing gives 0.25
             table.assign(ci_low=low).to_csv(path, index=False)
-            page, _ = report(root, SMALL)
+            page, _ = report(root, SMALL, gan={"kimg": 40})
             assert ("Warning: the border gives the class away." in page.text) == warned
     finally:
         path.write_text(kept)
+        report(root, SMALL, gan={"kimg": 40})
 
 
 def test_bold_marks_just_what_is_better_or_worse(built):

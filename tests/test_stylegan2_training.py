@@ -410,11 +410,12 @@ def test_sampling_gives_a_labelled_set_in_proportion_to_the_real_one(inputs, und
     assert main(command) == 0 and (tmp_path / "images.npy").read_bytes() == before
 
 
-def test_a_sample_depends_on_its_index_alone(undisturbed):
+def test_a_sample_depends_on_its_class_and_its_number_in_it_alone(undisturbed):
     generator, _ = load_generator(undisturbed / OUTPUTS[0])
-    labels = np.array([0, 1, 2, 0, 1])
-    longer, shorter = sample(generator, labels, 1.0, 3), sample(generator, labels[:2], 1.0, 3)
-    assert np.abs(longer[:2].astype(int) - shorter).max() <= 1
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    longer, shorter = sample(generator, labels, 1.0, 3), sample(generator, labels[::2], 1.0, 3)
+    assert np.abs(longer[::2].astype(int) - shorter).max() <= 1  # a smaller set is a part of the larger
+    assert len(np.unique(longer.reshape(6, -1), axis=0)) == 6
     assert not np.array_equal(sample(generator, labels, 1.0, 4), longer)
     assert not np.array_equal(sample(generator, labels, 0.5, 3), longer)  # psi
 

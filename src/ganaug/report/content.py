@@ -72,7 +72,7 @@ def short_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]
 def near_copies(path: Path) -> dict:
     """The threshold of near-copies and what it finds, as text."""
     found = read_json(path)
-    kinds = [f"{kind} {percent(round(share, 3))}" for kind, share in found["found"].items()]
+    kinds = [f"{kind} ({percent(round(share, 3))})" for kind, share in found["found"].items()]
     pairs = {name: f"{found[name]:,}" for name in ("different_pairs", "different_within")}
     return {"distance": found["distance"], "chosen": found["chosen"], "kinds": kinds} | pairs
 
@@ -203,14 +203,14 @@ def _primary(differences: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.Data
 
 
 def fidelity_rows(path: Path, grid: Grid) -> dict:
-    """columns (metrics); rows per size, class and reference, each metric's mean over replicates and floor as text;
-    warnings."""
+    """columns (metrics); rows per size, class and reference, each metric's mean over replicates and floor as text, the
+    kernel distance with its standard deviation over subsets; warnings."""
     key = ["size", "class", "reference"]
     table = read_table(path, [*key, "replicate", "extractor", "metric", "value", "floor", "warning"])
-    kinds = [m for m in table["metric"].unique() if not m.endswith("_std")]  # a spread over subsets is no fidelity
+    kinds = [m for m in table["metric"].unique() if not m.endswith("_std")]
     means = table.groupby([*key, "metric"])[["value", "floor"]].mean()
     rows = [
-        {"size": s, "class": c, "reference": r, "values": [_with_floor(means.loc[(s, c, r, m)]) for m in kinds]}
+        {"size": s, "class": c, "reference": r, "values": [_with_floor(means.loc[(s, c, r)], m) for m in kinds]}
         for s in grid.size_names
         for c in table["class"].unique()
         for r in table["reference"].unique()
@@ -222,11 +222,15 @@ def fidelity_rows(path: Path, grid: Grid) -> dict:
         else f"{readable(metric)}: {warning} ({len(cells)} of {table['metric'].eq(metric).sum()} values)"
         for (metric, warning), cells in warned.groupby(["metric", "warning"])
     ]
-    return {"columns": [readable(metric) for metric in kinds], "rows": rows, "warnings": warnings}
+    return {"columns": [readable(metric).removesuffix(" mean") for metric in kinds], "rows": rows, "warnings": warnings}
 
 
-def _with_floor(row: pd.Series) -> dict:
-    return {"value": _magnitude(row["value"]), "floor": _magnitude(row["floor"])}
+def _with_floor(metrics: pd.DataFrame, metric: str) -> dict:
+    shown = {name: _magnitude(metrics.loc[metric, name]) for name in ("value", "floor")}
+    spread = metric.replace("_mean", "_std")
+    if spread != metric:
+        shown = {name: f"{text} ± {_magnitude(metrics.loc[spread, name])}" for name, text in shown.items()}
+    return shown
 
 
 def memorisation_rows(path: Path, grid: Grid) -> list[dict]:
