@@ -102,7 +102,7 @@ def test_the_slurm_profile_routes_gpu_rules(tmp_path, empty_radiographs):
         *("--configfile", ROOT / "config" / "paper.yaml", "--config", f"data_root={empty_radiographs}"),
     )
     resources = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", output, flags=re.MULTILINE))
-    for rule in ("train_gan", "sample_gan", "measure_fidelity", "train_classifier"):
+    for rule in ("train_gan", "sample_gan", "measure_fidelity", "train_classifier", "score_synthetic"):
         assert "slurm_partition=gpu" in resources[rule] and "gpu=1" in resources[rule], rule
     for rule in ("make_manifest", "make_subset", "make_tables"):
         assert "slurm_partition=cpu" in resources[rule] and "gpu=1" not in resources[rule], rule
