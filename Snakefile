@@ -33,5 +33,9 @@ rule all:
         targets(),
 
 
+onstart:
+    write_plan()
+
+
 onsuccess:
     print_summary()

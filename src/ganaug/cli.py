@@ -38,6 +38,7 @@ STAGES = {
     "make_tables": "ganaug.analysis.tables",
     "make_figure": "ganaug.analysis.figures",
     "make_report": "ganaug.report.page",
+    "show_status": "ganaug.status",
     "print_summary": "ganaug.analysis.summary",
 }
 

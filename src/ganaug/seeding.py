@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 
 def derive_seed(study_seed: int, stage: str, **cell) -> int:
@@ -20,8 +21,6 @@ def set_determinism(threads: int) -> None:
 
     threads: intra-operator threads; part of what decides the bytes, since sums are split among them.
     """
-    import os
-
     import torch
     import torch.utils.deterministic
 
@@ -32,19 +31,3 @@ def set_determinism(threads: int) -> None:
         torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a help in debugging that takes 6 % of a GAN's time
     torch.backends.cudnn.benchmark = False
-
-
-def pick_device(device: str):
-    """The torch.device for a setting: `cpu`, `cuda`, or `auto` (CUDA where there is one).
-
-    Raises UserError where CUDA is asked for and missing: hours on a CPU would be a silent surprise.
-    """
-    import torch
-
-    from ganaug.errors import UserError
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for, but PyTorch finds no CUDA GPU here; write `device: cpu` or `auto`")
-    return torch.device(device)

@@ -23,6 +23,7 @@ from ganaug.classify.augmentations import ALL, AUGMENTATIONS
 from ganaug.config import load_schema, resolve
 from ganaug.data.sources import listing_digest
 from ganaug.errors import UserError
+from ganaug.files import write_json
 from ganaug.imports import files_of_stage
 from ganaug.layout import AT_RATIO, CELL, SUBSET
 from ganaug.seeding import derive_seed
@@ -179,8 +180,31 @@ def launcher():
 
 
 def scaled(amount):
-    """A resource that grows with every attempt, for jobs that ran out of it."""
-    return lambda wildcards, attempt: amount * attempt
+    """A resource that grows with the attempts, up to the third, for jobs that ran out of it.
+
+    amount: a number, or a function of the wildcards.
+    """
+
+    def grown(wildcards, attempt):
+        return (amount(wildcards) if callable(amount) else amount) * min(attempt, 3)
+
+    return grown
+
+
+def gan_minutes(wildcards):
+    """Time of one slot of a GAN training: ample for all of it, and a day at most; the next attempt goes on from there.
+
+    30 seconds per kimg at 256 x 256 on a GPU, 25 times as long on a CPU.
+    """
+    seconds = 30 * STUDY["gan"]["kimg"] * (DATA["resolution"] / 256) ** 2 * (25 if STUDY["device"] == "cpu" else 1)
+    return min(1440, 60 + int(seconds / 60))
+
+
+def packed_mb(wildcards):
+    """Memory for a process that works on a subset's images: its own, and four copies of them."""
+    classes = len(DATA["classes"] or []) or 10
+    images = classes * (20000 if wildcards.size == "all" else int(wildcards.size))
+    return 4000 + 4 * images * DATA["resolution"] ** 2 // 10**6
 
 
 def subsets(path):
@@ -234,7 +258,9 @@ def grid_settings(*names, **more):
 def report_settings(wildcards):
     title = STUDY["title"] or STUDY["study"]
     synthetic = [name for name in STUDY["augmentations"] if SYNTHETIC[name]]
-    return json.dumps({"title": title, "grid": GRID, "synthetic": synthetic, "tables": TABLES, "config": STUDY}, sort_keys=True)
+    return json.dumps(
+        {"title": title, "grid": GRID, "synthetic": synthetic, "tables": TABLES, "config": STUDY}, sort_keys=True
+    )
 
 
 def templates():
@@ -273,6 +299,32 @@ def targets():
         *expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES),
         *expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=FIGURES, suffix=["png", "svg"]),
     ]
+
+
+def plan():
+    """The study's longer jobs: stage, the output that ends it, its log. For `show_status`, which knows no Snakemake."""
+    stages = {
+        "make_subset": subsets(f"subsets/{SUBSET}/provenance.json"),
+        "train_gan": subsets(f"gan/{SUBSET}/provenance.json") if GENERATED else [],
+        "sample_gan": subsets(f"synthetic/{SUBSET}/provenance.json") if GENERATED else [],
+        "measure_fidelity": subsets(f"fidelity/{SUBSET}/provenance.json") if GENERATED else [],
+        "train_classifier": all_cells("provenance.json"),
+    }
+    if GENERATED:
+        for ratio in RATIOS:
+            stages["sample_gan"] += subsets(f"synthetic/{SUBSET}{AT_RATIO.format(ratio=ratio)}/provenance.json")
+    jobs = []
+    for stage, outputs in stages.items():
+        for output in outputs:
+            cell = Path(output).parent.relative_to(RESULTS).parts[1:]
+            jobs.append({"stage": stage, "output": output, "log": f"{RESULTS}/logs/{stage}/{'/'.join(cell)}.log"})
+    return {"jobs": jobs}
+
+
+def write_plan():
+    path = Path(RESULTS, "plan.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, plan())
 
 
 def print_summary():

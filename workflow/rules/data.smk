@@ -94,7 +94,9 @@ rule check_sizes:
         mem_mb=scaled(1000),
         runtime=scaled(10),
     params:
-        settings=settings("splits.validation_share", sizes=lambda _: STUDY["sizes"], least_train=least_train, least_test=least_test),
+        settings=settings(
+            "splits.validation_share", sizes=lambda _: STUDY["sizes"], least_train=least_train, least_test=least_test
+        ),
     shell:
         "python -m ganaug check_sizes --settings {params.settings:q} --splits {input.splits}"
         " --sizes {output.sizes} --provenance {output.provenance} --log {log}"

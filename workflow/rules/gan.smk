@@ -19,13 +19,15 @@ rule train_gan:
     benchmark:
         f"{RESULTS}/benchmarks/train_gan/{SUBSET}.tsv"
     priority: 10  # the longest jobs first, so that they do not come last and alone
+    # A time limit or a preemption ends an attempt, not the training.
+    retries: 20
     conda:
         "../../envs/ganaug.yaml"
     threads: SHARES * STUDY["threads"]["gan"]
     resources:
         gpu=lambda wildcards: SHARES * gpus(wildcards),
-        mem_mb=scaled(8000),
-        runtime=scaled(2880),
+        mem_mb=scaled(packed_mb),
+        runtime=gan_minutes,
     params:
         launcher=launcher(),
         settings=settings("gan", without=["init_from", "gpus"]),

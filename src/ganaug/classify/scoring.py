@@ -8,9 +8,10 @@ import torch
 
 from ganaug.classify.image_sets import ImageSet
 from ganaug.classify.networks import load, predictions, probabilities
+from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.files import read_csv, write_csv
-from ganaug.seeding import pick_device, set_determinism
+from ganaug.seeding import set_determinism
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,10 +21,11 @@ from torch.nn.functional import cross_entropy
 from ganaug.classify.augmentations import ALL
 from ganaug.classify.image_sets import ImageSet
 from ganaug.classify.networks import logits, network_input, predictions, pretrained, probabilities, save
+from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.files import write_csv
 from ganaug.progress import Progress
-from ganaug.seeding import derive_seed, pick_device, set_determinism
+from ganaug.seeding import derive_seed, set_determinism
 
 log = logging.getLogger("ganaug")
 WARMUP = 0.1  # share of the steps in which the learning rate rises

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
 from ganaug.fidelity.features import Features
 from ganaug.fidelity.memorisation import closest_pairs, memorisation
 from ganaug.files import read_csv, write_csv
-from ganaug.seeding import derive_seed, pick_device, set_determinism
+from ganaug.seeding import derive_seed, set_determinism
 
 SIDES = {
     "real": "training images",

@@ -106,11 +106,12 @@ def warp(images: Tensor, geometry: Tensor) -> Tensor:
     fine = up @ images @ up.T
     width = fine.shape[3]
 
-    # Places of the fine samples, in pixels about the centre; through the geometry; then as indices into `fine`.
-    place = (torch.arange(down.shape[1], device=images.device, dtype=images.dtype) - REACH + 0.5) / 2 - size / 2
+    # Places of the fine samples, in pixels about the centre; through the geometry; then as indices into `fine`. The
+    # filter's mass lies about its sixth tap, which puts fine sample i at (i + 1) / 2, not at (i + 1 / 2) / 2.
+    place = (torch.arange(down.shape[1], device=images.device, dtype=images.dtype) - REACH + 1) / 2 - size / 2
     x, y = torch.meshgrid(place, place, indexing="xy")
     source = geometry[:, :2] @ torch.stack([x, y, torch.ones_like(x)]).flatten(1)
-    source = (source + size / 2) * 2 - 0.5 + 2 * (size - 1)
+    source = (source + size / 2) * 2 - 1 + 2 * (size - 1)
     source = source.clamp_(-1, width - 3) + 1  # for the zeros before
     corner = source.floor()
     fx, fy = (source - corner)[:, None].unbind(2)

@@ -1,5 +1,6 @@
 """Checkpoints that survive a kill at any moment, and can't be resumed under other settings."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -48,13 +49,19 @@ class Checkpoints:
     def load_newest(self, most_images: int) -> dict | None:
         """The newest whole checkpoint of at most `most_images`, on the CPU; broken ones are passed over and logged."""
         for unfinished in self.folder.glob(".*.pt"):  # a kill while writing left it
-            unfinished.unlink()
+            unfinished.unlink(missing_ok=True)  # another process of the same training may have been quicker
         for path in reversed([p for p in self._paths() if int(p.stem) <= most_images]):
-            digest = _digest(path)
-            if digest.is_file() and digest.read_text().strip() == sha256_of(path):
-                return torch.load(path, map_location="cpu", weights_only=True)
+            with contextlib.suppress(FileNotFoundError):
+                if _digest(path).read_text().strip() == sha256_of(path):
+                    return torch.load(path, map_location="cpu", weights_only=True)
             log.warning("checkpoint %s is broken; going back to the one before", path)
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(path.with_suffix(".broken"))  # so that it does not count as one of the two that are kept
         return None
+
+    def others(self) -> int:
+        """How many trainings have checkpoints beside these, of other settings or another version of the code."""
+        return sum(p != self.folder and any(p.glob("*.pt")) for p in self.folder.parent.glob("*"))
 
     def _paths(self) -> list[Path]:
         return sorted(p for p in self.folder.glob("*.pt") if p.stem.isdigit())

@@ -8,6 +8,7 @@ import argparse
 import io
 import logging
 import pickle
+import re
 from collections import OrderedDict
 from pathlib import Path
 
@@ -31,7 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     tensors = read_pickle(args.pickle)
     write_tensors(args.weights, tensors)
-    log.info("%d tensors in %s", len(tensors), args.weights)
+    log.info("%d tensors in %s; a study that starts from them wants %s", len(tensors), args.weights, wanted(tensors))
+
+
+def wanted(tensors: dict[str, Tensor]) -> str:
+    """The settings of a study whose generator has these shapes, as text."""
+    rows = {name.partition(".")[2]: v.shape[0] for name, v in tensors.items() if name.startswith("G") and v.ndim}
+    convolution = re.compile(r"synthesis\.b(\d+)\.conv1\.weight")
+    blocks = {int(found[1]): n for name, n in rows.items() if (found := convolution.fullmatch(name))}
+    layers = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in rows)
+    if not blocks or not layers:
+        return "networks with a generator: this file has none"
+    top = max(blocks)
+    settings = {"data.resolution": top, "gan.channel_base": top * blocks[top], "gan.channel_max": max(blocks.values())}
+    settings |= {"gan.latent": rows["mapping.fc0.weight"], "gan.mapping_layers": layers}
+    return ", ".join(f"{key}: {value}" for key, value in settings.items())
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.files import write_array, write_csv
 from ganaug.progress import Progress
-from ganaug.seeding import derive_seed, pick_device, set_determinism
+from ganaug.seeding import derive_seed, set_determinism
 from ganaug.stylegan2.data import read_classes, to_uint8
 from ganaug.stylegan2.generator import Generator, load_generator
 from ganaug.stylegan2.layers import one_hot_classes

@@ -135,8 +135,8 @@ class Trainer:
         self.train_discriminator(real, real_c)
         if self.gamma and step % R1_INTERVAL == 0:
             self.regularise_r1(real, real_c)
-        self.images_seen += s.batch
         self._update_average()
+        self.images_seen += s.batch
         if s.ada_target is not None and (step + 1) % ADA_INTERVAL == 0:
             self._adapt()
 
@@ -244,11 +244,25 @@ class Trainer:
         sums = {name: total.tolist() for name, total in self.sums.items()}
         bad = [name for name, (total, _) in sums.items() if not math.isfinite(total)]
         if bad:
-            raise UserError(
-                f"GAN training: {', '.join(bad)} not finite at {self.kimg:g} kimg; "
-                f"lower learning_rate ({self.settings.learning_rate:g}) or raise r1_gamma ({self.gamma:g})"
-            )
+            raise UserError(self._gone_wrong(", ".join(bad)))
         return {name: total / number if number else None for name, (total, number) in sums.items()}
+
+    def check_finite(self) -> None:
+        """Raises UserError where a loss, a weight or an optimiser's moment is not finite."""
+        self.statistics()
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "moving average": self.average}
+        tensors = {name: list(network.state_dict().values()) for name, network in networks.items()}
+        for name, optimiser in (("generator", self.optimiser_g), ("discriminator", self.optimiser_d)):
+            tensors[f"optimiser of the {name}"] = [v for state in optimiser.state.values() for v in state.values()]
+        for name, values in tensors.items():
+            if not all(torch.isfinite(value).all() for value in values):
+                raise UserError(self._gone_wrong(name))
+
+    def _gone_wrong(self, what: str) -> str:
+        return (
+            f"GAN training: {what} not finite at {self.kimg:g} kimg; "
+            f"lower learning_rate ({self.settings.learning_rate:g}) or raise r1_gamma ({self.gamma:g})"
+        )
 
     def clear_statistics(self) -> None:
         for total in self.sums.values():

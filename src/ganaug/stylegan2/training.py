@@ -1,5 +1,6 @@
 """Stage train_gan: trains StyleGAN2-ADA on the training images of one subset."""
 
+import dataclasses
 import logging
 import signal
 import time
@@ -8,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.files import sha256_of, write_array, write_csv
 from ganaug.progress import Progress
-from ganaug.seeding import derive_seed, pick_device, set_determinism
+from ganaug.seeding import derive_seed, set_determinism
 from ganaug.stylegan2.checkpoint import Checkpoints, checkpoint_key
 from ganaug.stylegan2.data import LabelledImages, read_images, to_uint8
 from ganaug.stylegan2.generator import save_generator
@@ -90,6 +92,8 @@ def train(
     on multiples of their intervals, and on the end; what falls on the end alone is not carried on by a longer training.
     Where several processes share the training (`part`), all have the same state, and the first alone saves it.
     """
+    if init_from:  # whose moving average is worth keeping; the reference does so too
+        settings = dataclasses.replace(settings, ema_rampup=None)
     trainer, rows, snapshots = Trainer(data, settings, seed, device, part), [], []
     target = -(-round(settings.kimg * 1000) // settings.batch) * settings.batch
     latents = snapshot_latents(trainer)
@@ -99,7 +103,7 @@ def train(
 
     def save() -> float:
         """Returns when the next one is due: so late that saving takes no more than 2 % of the time."""
-        trainer.statistics()  # refuses to keep a state that has gone wrong
+        trainer.check_finite()  # refuses to keep a state that has gone wrong
         start = time.monotonic()
         if trainer.part.rank == 0:
             checkpoints.save(trainer.images_seen, {"trainer": trainer.state(), "rows": rows, "snapshots": snapshots})
@@ -111,14 +115,19 @@ def train(
         rows, snapshots = found["rows"], found["snapshots"]
         log.info("resuming at %g kimg", trainer.kimg)
     else:
+        if others := checkpoints.others():
+            log.info("starting anew: the %d checkpoint folders here are of other settings, data or code", others)
         if init_from:
             start_from(init_from, {"G": trainer.generator, "D": trainer.discriminator, "G_ema": trainer.average})
         snapshots.append(take_snapshot())
 
     a = trainer.generator.architecture
-    log.info("training on %d images, %dx%d, %d classes", len(data.labels), a.resolution, a.resolution, a.class_count)
     due = time.monotonic() + settings.checkpoint_seconds
     with StopSignal() as stop, Progress(target, "GAN training", "images", initial=trainer.images_seen) as progress:
+        trainer.part.any(False)  # all processes listen to signals before the log says that the training has begun
+        log.info(
+            "training on %d images, %dx%d, %d classes", len(data.labels), a.resolution, a.resolution, a.class_count
+        )
         while trainer.images_seen < target:
             trainer.step()
             shown = {"kimg": trainer.kimg, "ada_p": trainer.augment.p}
