@@ -90,6 +90,7 @@ def _data(root: Path, classes, rng) -> None:
     _write(root / "data/problems.csv", pd.DataFrame(problems, columns=["file", "class", "problem", "action"]))
     _image_set(root / "data/test", 60, classes, rng, "test")
     _image_set(root / "external/images", 12, classes, rng, "e")
+    _write(root / "external/left_out.csv", pd.DataFrame({"file": ["x.png"], "copy_of": ["y.png"]}))
     rows = [(kind, d, 10 - d) for kind in COPIES for d in range(10)] + [(DIFFERENT, d, d**2) for d in range(60, 128)]
     table = pd.DataFrame(rows, columns=["kind", "distance", "pairs"])
     _write(root / "data/distances.csv", table)
@@ -124,7 +125,7 @@ def _gan(root: Path, size, replicate: int, classes, rng) -> None:
     _provenance(root / f"fidelity/{cell}", "measure_fidelity", 15.0)
     metrics = {"frechet_distance": 80.0, "kernel_distance_mean": 0.05, "kernel_distance_std": 0.01}
     metrics |= {"precision": 0.7, "recall": 0.2}
-    counts = {"images": 8, "reference_images": 20, "floor_images": 8}
+    counts = {"images": 8, "reference_images": 20}
     rows = [
         {"class": c, "reference": reference, "extractor": "tf_efficientnet_lite0", "metric": m}
         | {"value": v * rng.uniform(0.8, 1.1), "floor": v / 2, **counts}

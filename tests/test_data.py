@@ -315,6 +315,23 @@ def test_known_groups_join_each_other_and_near_copies(tmp_path):
     assert plain["group"].nunique() == 5
 
 
+def test_a_group_reaches_through_copies_that_are_left_out(tmp_path):
+    """A/0 is kept and has no group; its copy A/9 is left out and is of patient p, whose other film is B/4."""
+    same = encoded(picture(0), format="PNG")
+    root = folder_of(
+        tmp_path / "r",
+        A={"0.png": same, "9.png": same, "1.png": picture(1)},
+        B={"4.png": picture(4), "5.png": picture(5), "6.png": picture(6)},
+    )
+    table = "file,group\nA/9.png,p\nB/4.png,p\nB/5.png,q\nC/1.png,q\n"  # C is no class of the study
+    (tmp_path / "groups.csv").write_text(table)
+    manifest, *_ = make_manifest(root, settings(classes=["A", "B"]), read_groups(tmp_path / "groups.csv"))
+    manifest = manifest.set_index("file")
+    assert manifest["status"]["A/9.png"] == "left out"
+    assert manifest["group"]["A/0.png"] == manifest["group"]["B/4.png"]
+    assert manifest.loc[manifest["status"] == "used", "group"].nunique() == 4
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -448,7 +465,7 @@ def test_a_size_the_pool_cannot_give_names_the_class():
 
 
 @pytest.mark.parametrize(
-    ("column", "what"), [("image", "same file"), ("pixels_sha256", "same pixels"), ("group", "near-copies")]
+    ("column", "what"), [("image", "same file"), ("pixels_sha256", "same pixels"), ("group", "same group")]
 )
 @pytest.mark.parametrize("sides", [("train", "validation"), ("train", "test"), ("validation", "test")])
 def test_a_planted_leak_is_found(column, what, sides):
@@ -460,6 +477,30 @@ def test_a_planted_leak_is_found(column, what, sides):
     tables[sides[1]].loc[2, column] = tables[sides[0]].loc[0, column]
     (line,) = leaks.breaches(tables)
     assert what in line and tables[sides[0]].loc[0, "image"] in line and tables[sides[1]].loc[2, "image"] in line
+
+
+@pytest.mark.parametrize("sides", [("train", "validation"), ("train", "test"), ("validation", "test")])
+def test_a_planted_near_copy_is_found_whatever_its_group(tmp_path, sides, capsys):
+    """A film and the same one re-encoded at half the size, on two sides and not in one group."""
+    names = {side: [f"A/{side}{i}.png" for i in range(3)] for side in leaks.SIDES}
+    shown = dict(zip(np.concatenate(list(names.values())), films(9, 1), strict=True))
+    half = Image.fromarray(shown[names[sides[0]][0]]).resize((48, 48), Image.Resampling.BILINEAR)
+    planted = names[sides[1]][2]
+    arguments = ["--manifest", tmp_path / "m.csv", "--near-copies", tmp_path / "near.json"]
+    for side, own in names.items():
+        table = {"image": own, "pixels_sha256": own, "group": own}
+        files.write_csv(tmp_path / f"{side}.csv", pd.DataFrame(table))
+        arguments += [f"--{side}-table", tmp_path / f"{side}.csv"]
+    files.write_json(tmp_path / "near.json", {"distance": 40})
+    command = ["check_leaks", *map(str, arguments), "--report", str(tmp_path / "leaks.json")]
+    for film, status in ((shown[planted], 0), (np.asarray(half), 1)):
+        hashes = {name: near_copies.perceptual_hash(pixels) for name, pixels in (shown | {planted: film}).items()}
+        rows = {"file": list(hashes), "perceptual_hash": [h.tobytes().hex() for h in hashes.values()]}
+        files.write_csv(tmp_path / "m.csv", pd.DataFrame(rows))
+        (tmp_path / "leaks.json").unlink(missing_ok=True)
+        assert main(command) == status
+    assert f"{sides[0]} and {sides[1]}, near-copies: {names[sides[0]][0]} | {planted}" in capsys.readouterr().err
+    assert not (tmp_path / "leaks.json").exists()
 
 
 def image_sets(folder):
@@ -484,11 +525,12 @@ def test_a_clean_synthetic_set_passes(tmp_path):
     assert report == {"synthetic": 6, "compared": {"train": 5, "validation": 5, "test": 5}, "copies": 0}
 
 
+@pytest.mark.parametrize("rounding", [0, 1])
 @pytest.mark.parametrize("side", ["train", "validation", "test"])
-def test_a_real_image_among_the_synthetic_ones_stops_the_run(tmp_path, side, capsys):
+def test_a_real_image_among_the_synthetic_ones_stops_the_run(tmp_path, side, rounding, capsys):
     command = image_sets(tmp_path)
     images = np.load(tmp_path / "images.npy")
-    images[4] = np.load(tmp_path / f"{side}.npy")[2]
+    images[4] = (np.load(tmp_path / f"{side}.npy")[2].astype(int) + rounding).clip(0, 255)
     files.write_array(tmp_path / "images.npy", images)
     assert main(command) == 1
     told = capsys.readouterr().err
@@ -578,6 +620,7 @@ def external_set(tmp_path, **classes):
         out / "m.csv",
     ]
     command += ["--near-copies", out / "near.json", "--images", out / "external.npy", "--table", out / "external.csv"]
+    command += ["--left-out", out / "left.csv"]
     return out, main([str(part) for part in command])
 
 
@@ -594,11 +637,17 @@ def test_an_external_set_is_packed_with_the_studys_labels(tmp_path):
     [lambda film: film, lambda film: np.asarray(Image.fromarray(film).resize((70, 70)))],
     ids=["exact", "resized"],
 )
-def test_an_external_image_that_is_in_the_study_stops_the_run(tmp_path, copied, capsys):
+def test_an_external_image_that_is_in_the_study_is_left_out_and_listed(tmp_path, copied):
     more = films(2, 3)
-    _, status = external_set(tmp_path, A={"1.png": more[0]}, B={"2.png": copied(films(12, 1)[7]), "1.png": more[1]})
-    told = capsys.readouterr().err
-    assert status == 1 and "B/2.png is A/07.png of the study" in told and "A/1.png is" not in told
+    out, status = external_set(tmp_path, A={"1.png": more[0]}, B={"2.png": copied(films(12, 1)[7]), "1.png": more[1]})
+    assert status == 0
+    assert pd.read_csv(out / "left.csv").to_dict("records") == [{"file": "B/2.png", "copy_of": "A/07.png"}]
+    assert pd.read_csv(out / "external.csv")["image"].tolist() == ["A/1.png", "B/1.png"]
+
+
+def test_an_external_set_that_is_the_study_itself_is_refused(tmp_path, capsys):
+    assert external_set(tmp_path, A={"1.png": films(12, 1)[0]}, B={"1.png": films(12, 2)[0]})[1] == 1
+    assert "every image there is a copy" in capsys.readouterr().err
 
 
 def test_an_external_class_that_the_study_lacks_is_named(tmp_path, capsys):
@@ -639,7 +688,7 @@ def run_stages(root, out, source="folder", size=6):
     subset = pack | {"size": size, "validation_share": 0.2}
     stage("make_subset", subset, "--seed", 2, "--splits", out / "s.csv", "--data-root", root, *sides)
     tables = [x for side in leaks.SIDES for x in (f"--{side}-table", out / f"{side}.csv")]
-    stage("check_leaks", {}, *tables, "--report", out / "leaks.json")
+    stage("check_leaks", {}, *tables, *near[2:], "--manifest", out / "m.csv", "--report", out / "leaks.json")
     return out
 
 

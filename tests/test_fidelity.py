@@ -13,6 +13,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from ganaug.cli import main
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
+from ganaug.fidelity.features import Features, equal_draws
 from ganaug.fidelity.memorisation import closest_pairs, memorisation, nearest
 
 
@@ -101,7 +102,7 @@ def test_inception_runs_through_torch_fidelity(tmp_path):
     torch.testing.assert_close(found.float(), network(colour)[0], rtol=1e-5, atol=1e-6)
 
 
-COUNTS = ["images", "reference_images", "floor_images"]
+COUNTS = ["images", "reference_images"]
 
 
 def write_set(folder, name, array, classes):
@@ -143,8 +144,8 @@ def test_the_stage_measures_all_and_every_class(sets, lite0):
     assert list(table["class"].unique()) == ["all", "a", "NA"]
     counts = table.groupby(["class", "reference"], sort=False)[COUNTS].first()
     # Held out are 40 and 80; both classes count alike, as in training.
-    assert counts.loc["all"].to_numpy().tolist() == [[16, 16, 16], [16, 80, 16]]
-    assert counts.loc["NA"].to_numpy().tolist() == [[8, 8, 8], [8, 80, 8]]
+    assert counts.loc["all"].to_numpy().tolist() == [[16, 16], [16, 80]]
+    assert counts.loc["NA"].to_numpy().tolist() == [[8, 8], [8, 80]]
     frechet = table[table["metric"] == "frechet_distance"]
     assert frechet["warning"].str.contains("no more images than the 1280 features").all()
     assert (table.loc[table["metric"] != "frechet_distance", "warning"] == "").all()
@@ -156,7 +157,7 @@ def test_the_stage_measures_all_and_every_class(sets, lite0):
     curve = pd.read_csv(sets / "curve.csv")
     assert list(curve["kimg"]) == [0.5, 1.0]
     (memory,) = pd.read_csv(sets / "memorisation.csv").itertuples()
-    assert memory.synthetic == 16 and memory.held_out == 120 and not memory.copies and 0.3 < memory.effect < 0.7
+    assert memory.synthetic == 16 and memory.held_out == 80 and not memory.copies and 0.3 < memory.effect < 0.7
     closest = pd.read_csv(sets / "closest.csv")
     assert len(closest) == 16 and closest["distance"].is_monotonic_increasing
     assert curve["value"][0] > curve["value"][1]  # noise is farther from blurred images than other blurred ones
@@ -176,6 +177,19 @@ def test_a_copy_machine_is_flagged_and_an_honest_generator_is_not():
         set(pairs["synthetic"][:20]) == set(range(180, 200)) and (pairs["train"] == pairs["synthetic"] - 180)[:20].all()
     )
     assert (pairs["held_out_nearer"][:20] == 0).all()
+
+
+def test_draws_to_compare_have_the_same_classes():
+    a = Features(features(90, 4, 1), np.repeat(["x", "y", "z"], [50, 30, 10]))
+    b = Features(features(100, 4, 2), np.repeat(["x", "y", "z"], [20, 40, 40]))
+    one, other = equal_draws(a, b, 1)
+    for name, count in (("x", 20), ("y", 30), ("z", 10)):
+        assert (one.labels == name).sum() == (other.labels == name).sum() == count
+    assert torch.equal(one.of_class("y").values, a.of_class("y").values)  # all of the fewer
+    again, _ = equal_draws(a, b, 1)
+    assert torch.equal(one.values, again.values)
+    shared = b.shared_like(Features(features(4, 4, 3), np.array(["x", "x", "y", "z"])), 100, 1)
+    assert [int((shared.labels == name).sum()) for name in "xyz"] == [20, 10, 10]
 
 
 def test_honest_generators_are_seldom_flagged():

@@ -36,8 +36,8 @@ def test_columns_are_the_promised_ones(tree):
         "cells": "augmentation,size,replicate,backbone,metric,value",
         "summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
         "comparisons": "augmentation,reference,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,"
-        "test,p,family,p_holm,margin,p_equivalence,verdict",
-        "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,beyond",
+        "test,p,family,p_holm,margin,p_equivalence,p_equivalence_holm,verdict",
+        "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,interval,p,beyond",
         "confusion": "augmentation,size,replicate,backbone,label,predicted,images",
         "class_rates": "augmentation,size,backbone,class,quantity,value,ci_low,ci_high,images,replicates",
         "reliability": "augmentation,size,replicate,backbone,bin_low,bin_high,images,confidence,accuracy",
@@ -47,8 +47,7 @@ def test_columns_are_the_promised_ones(tree):
         "shortcut": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,chance,share",
         "external_cells": "augmentation,size,replicate,backbone,metric,value",
         "external_summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
-        "fidelity": "size,replicate,class,reference,extractor,metric,value,floor,images,reference_images,floor_images,"
-        "warning",
+        "fidelity": "size,replicate,class,reference,extractor,metric,value,floor,images,reference_images,warning",
         "fidelity_curve": "size,replicate,kimg,extractor,metric,value",
         "gan_training": "size,replicate,kimg,quantity,value",
         "memorisation": "size,replicate,synthetic,held_out,median_distance,median_distance_held_out,effect,p,"

@@ -1,6 +1,13 @@
 # All cells → tables → figures → report.
 
 
+# Seconds each: not worth a place in a cluster's queue.
+localrules:
+    check_lineage,
+    make_figure,
+    make_report,
+
+
 rule check_lineage:
     input:
         src=sources("check_lineage"),

@@ -31,7 +31,7 @@ rule train_classifier:
     input:
         unpack(synthetic_set),
         src=sources("train_classifier"),
-        leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
+        leaks=ancient(f"{RESULTS}/subsets/{SUBSET}/leaks.json"),
         weights=f"{RESULTS}/weights/{{backbone}}.safetensors",
         train_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         train_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
@@ -87,7 +87,7 @@ rule score_synthetic:
         model=f"{RESULTS}/cells/none/size-{{size}}/replicate-{{replicate}}/{{backbone}}/model.safetensors",
         images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
         table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
-        check=f"{RESULTS}/synthetic/{SUBSET}/check.json",
+        check=ancient(f"{RESULTS}/synthetic/{SUBSET}/check.json"),
     output:
         predictions=f"{RESULTS}/synthetic/{SUBSET}/scored-{{backbone}}.csv",
     log:

@@ -223,7 +223,7 @@ def synthetic_set(wildcards):
     ratio = wildcards.augmentation.partition("@")[2]
     folder = f"{RESULTS}/synthetic/{SUBSET}" + (AT_RATIO.format(ratio=ratio) if ratio else "")
     files = {"synthetic_images": f"{folder}/images.npy", "synthetic_table": f"{folder}/images.csv"}
-    return files | {"synthetic_check": f"{folder}/check.json"}
+    return files | {"synthetic_check": ancient(f"{folder}/check.json")}
 
 
 def ratio_of(wildcards):

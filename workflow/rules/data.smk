@@ -1,6 +1,13 @@
 # Raw images → manifest → splits → subsets and test set, and the check that nothing leaks between them.
 
 
+# Seconds each: not worth a place in a cluster's queue.
+localrules:
+    make_splits,
+    check_sizes,
+    check_leaks,
+
+
 if PHANTOM:
 
     rule make_phantoms:
@@ -170,6 +177,8 @@ rule check_leaks:
         train_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
         validation_table=f"{RESULTS}/subsets/{SUBSET}/validation.csv",
         test_table=f"{RESULTS}/data/test.csv",
+        manifest=f"{RESULTS}/data/manifest.csv",
+        near_copies=f"{RESULTS}/data/near_copies.json",
     output:
         report=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
     log:
@@ -181,4 +190,5 @@ rule check_leaks:
         runtime=scaled(10),
     shell:
         "python -m ganaug check_leaks --train-table {input.train_table} --validation-table {input.validation_table}"
-        " --test-table {input.test_table} --report {output.report} --log {log}"
+        " --test-table {input.test_table} --manifest {input.manifest} --near-copies {input.near_copies}"
+        " --report {output.report} --log {log}"

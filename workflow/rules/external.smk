@@ -15,6 +15,7 @@ if EXTERNAL:
         output:
             images=f"{RESULTS}/external/images.npy",
             table=f"{RESULTS}/external/images.csv",
+            left_out=f"{RESULTS}/external/left_out.csv",
             provenance=f"{RESULTS}/external/provenance.json",
         log:
             f"{RESULTS}/logs/make_external_set.log",
@@ -32,7 +33,7 @@ if EXTERNAL:
         shell:
             "python -m ganaug make_external_set --settings {params.settings:q} --data-root {params.root:q}"
             " --manifest {input.manifest} --near-copies {input.near_copies} --images {output.images}"
-            " --table {output.table} --provenance {output.provenance} --log {log}"
+            " --table {output.table} --left-out {output.left_out} --provenance {output.provenance} --log {log}"
 
     rule score_external:
         input:

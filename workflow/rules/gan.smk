@@ -1,10 +1,15 @@
 # One StyleGAN2-ADA per (size, replicate): training, sampling, fidelity.
 
 
+# Seconds each: not worth a place in a cluster's queue.
+localrules:
+    check_synthetic,
+
+
 rule train_gan:
     input:
         src=sources("train_gan"),
-        leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
+        leaks=ancient(f"{RESULTS}/subsets/{SUBSET}/leaks.json"),  # waited for; made again, it trains nothing again
         images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
         initial=os.path.expanduser(STUDY["gan"]["init_from"] or "") or [],
@@ -113,7 +118,7 @@ rule measure_fidelity:
         real_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
         synthetic_images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
         synthetic_table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
-        check=f"{RESULTS}/synthetic/{SUBSET}/check.json",
+        check=ancient(f"{RESULTS}/synthetic/{SUBSET}/check.json"),
         held_out_images=f"{RESULTS}/data/test.npy",
         held_out_table=f"{RESULTS}/data/test.csv",
         snapshots=f"{RESULTS}/gan/{SUBSET}/snapshots.npy",

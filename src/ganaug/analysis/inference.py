@@ -1,6 +1,5 @@
 """What the cells say about the augmentations: means with intervals, and comparisons with tests and verdicts."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from ganaug.analysis.paired_tests import (
     holm,
     image_test,
     influence,
+    normal_test,
     permutation_test,
     replicates_needed,
 )
@@ -83,8 +83,9 @@ class Evidence:
     def comparisons(self) -> pd.DataFrame:
         """augmentation, reference, size, backbone, metric, mean (the paired difference) and its interval; then
 
-        test: what p is of. p: two-sided, of no difference. family: the tests that p_holm is corrected for. margin,
-        p_equivalence: of a difference as large as the margin (TOST). verdict: see `verdict`.
+        test: what p is of; `of these classifiers` where what another training would give is not in it. p: two-sided, of
+        no difference. family: the tests that p_holm and p_equivalence_holm are corrected for. margin, p_equivalence: of
+        a difference as large as the margin (TOST). verdict: see `verdict`.
         """
         s, families = self.settings, []
         for backbone in s.backbones:
@@ -93,7 +94,8 @@ class Evidence:
                 rows = [self._compare(*pair, backbone, metric, len(pairs)) for pair in pairs]
                 families += self._judge(rows, f"{metric}, {backbone}: {len(pairs)} tests") if rows else []
         columns = ["augmentation", "reference", "size", "backbone", "metric", "mean", "ci_low", "ci_high", "replicates"]
-        columns += ["interval", "test", "p", "family", "p_holm", "margin", "p_equivalence", "verdict"]
+        columns += ["interval", "test", "p", "family", "p_holm", "margin", "p_equivalence", "p_equivalence_holm"]
+        columns.append("verdict")
         return pd.DataFrame(families, columns=columns)
 
     def _mean(self, values: np.ndarray, samples: np.ndarray, lowest: float, highest: float) -> dict:
@@ -107,10 +109,12 @@ class Evidence:
         differences, width = ours[0] - theirs[0], 2.0 if metric == "mcc" else 1.0
         row = {"augmentation": a, "reference": b, "size": size, "backbone": backbone, "metric": metric}
         row |= self._mean(differences, ours[1] - theirs[1], -width, width)
-        name, p, image_error = "none", math.nan, 0.0
         if metric in IMAGE_TESTS:
             p, image_error = self._image_test(a, b, size, backbone, metric, row["mean"])
-            name = IMAGE_TESTS[metric]
+        else:
+            image_error = float(np.nanstd(np.nanmean(ours[1] - theirs[1], 1), ddof=1))
+            p = normal_test(row["mean"], image_error)
+        name = IMAGE_TESTS.get(metric, "bootstrap") + ", of these classifiers"
         if s.replicates >= replicates_needed(tests, 1 - s.confidence):
             name, p = "paired permutation over replicates", permutation_test(differences, self.seed)
         equivalence = equivalence_test(differences, image_error, s.equivalence_margin)
@@ -126,9 +130,9 @@ class Evidence:
 
     def _judge(self, rows: list[dict], family: str) -> list[dict]:
         p = np.array([row["p"] for row in rows])
-        adjusted = np.full(len(p), math.nan) if np.isnan(p).any() else holm(p)
-        for row, p_holm in zip(rows, adjusted, strict=True):
-            row |= {"family": family, "p_holm": float(p_holm)}
+        equivalence = np.array([row["p_equivalence"] for row in rows])
+        for row, p_holm, p_equivalence_holm in zip(rows, holm(p), holm(equivalence), strict=True):
+            row |= {"family": family, "p_holm": float(p_holm), "p_equivalence_holm": float(p_equivalence_holm)}
             row["verdict"] = verdict(row, 1 - self.settings.confidence)
         return rows
 
@@ -137,11 +141,12 @@ def verdict(row: dict, alpha: float) -> str:
     """What a row of comparisons lets one say of augmentation against reference, at level alpha.
 
     better, worse: p after Holm's correction is below alpha, and the interval, which also holds what varies between
-    trainings, excludes 0. equivalent: p_equivalence is below alpha. A difference can be both; then it is `better` or
-    `worse`, by less than the margin in all likelihood. undecided: neither, always with one replicate.
+    trainings, excludes 0. equivalent: p_equivalence after Holm's correction is below alpha. A difference can be both;
+    then it is `better` or `worse`, by less than the margin in all likelihood. undecided: neither, always with one
+    replicate.
     """
     if row["replicates"] < 2:
         return "undecided"
     if row["p_holm"] < alpha and (row["ci_low"] > 0 or row["ci_high"] < 0):
         return "better" if row["mean"] > 0 else "worse"
-    return "equivalent" if row["p_equivalence"] < alpha else "undecided"
+    return "equivalent" if row["p_equivalence_holm"] < alpha else "undecided"

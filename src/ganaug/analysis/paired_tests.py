@@ -77,9 +77,14 @@ def image_test(difference: float, influences: np.ndarray, groups: np.ndarray) ->
     _, group = np.unique(groups, return_inverse=True)
     sums = np.bincount(group, influences)
     error = math.sqrt((sums**2).sum()) / len(influences)
+    return normal_test(difference, error), error
+
+
+def normal_test(difference: float, error: float) -> float:
+    """Two-sided p of 0 for a normal difference with that standard error; without any, whether it is 0."""
     if error == 0:
-        return (1.0 if difference == 0 else 0.0), 0.0
-    return float(2 * norm.sf(abs(difference) / error)), error
+        return 1.0 if difference == 0 else 0.0
+    return float(2 * norm.sf(abs(difference) / error))
 
 
 def equivalence_test(differences: np.ndarray, image_error: float, margin: float) -> float:
@@ -98,9 +103,9 @@ def equivalence_test(differences: np.ndarray, image_error: float, margin: float)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down adjusted p values [M], in the order given."""
-    order = np.argsort(p, kind="stable")
-    adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))).clip(max=1)
-    out = np.empty(len(p))
-    out[order] = adjusted
+    """Holm's step-down adjusted p values [M], in the order given; NaN, a test that could not be made, stays NaN."""
+    out = np.full(len(p), math.nan)
+    made = np.flatnonzero(~np.isnan(p))
+    order = made[np.argsort(p[made], kind="stable")]
+    out[order] = np.maximum.accumulate(p[order] * (len(made) - np.arange(len(made)))).clip(max=1)
     return out

@@ -14,7 +14,7 @@ from scipy.stats import norm, t
 from ganaug.analysis.metrics import Predictions, label_numbers
 from ganaug.analysis.reliability import calibration_error, squared_errors
 
-BCA_REPLICATES = 10  # from so many on, replicates can be resampled, and their skewness told
+BCA_REPLICATES = 20  # from so many on, replicates can be resampled, and their skewness told
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,19 @@ def mean_interval(
     """(mean, low, high, method) of a metric over replicates.
 
     values: [R] on the test images, NaN where undefined. samples: [B, R] on the drawn test images.
-    A bootstrap mean is the mean, plus what the drawn test images and what the drawn replicates change in it, each with
-    the other level as it is: resampled together, their interaction would count twice. With 10 defined values or more
-    the interval is BCa (Efron 1987), its acceleration from leaving out one replicate at a time. With fewer, too few to
-    be resampled, what another set of replicates would change is drawn from Student's t with their standard error, and
-    the interval is the percentile one. With one the limits are NaN: nothing is known of what another training would
-    give.
+    A bootstrap mean is the mean, plus what the drawn test images and what the drawn replicates change in it. What
+    images change in one replicate and not in the others is in both; so the images' part is shrunk to what they change
+    in all alike (the variance components of a crossed design). With 20 defined values or more the interval is BCa
+    (Efron 1987), its acceleration from leaving out one replicate at a time, and the replicates' part is widened by
+    √(R / (R - 1)) and by Student's quantile over the normal one, which resampling lacks (Hesterberg 2015). With fewer,
+    too few to be resampled, what another set of replicates would change is drawn from Student's t with their standard
+    error, and the interval is the percentile one. With one the limits are NaN: nothing is known of what another
+    training would give.
     """
     defined = ~np.isnan(values)
     own = values[defined]
     n, mean = len(own), float(own.mean()) if defined.any() else math.nan
-    of_images = _means(samples[:, defined]) - mean if n else np.empty(0)
+    of_images = _of_all_replicates(samples[:, defined]) if n else np.empty(0)
     usable = ~np.isnan(of_images)
     if n < 2 or not usable.any():
         return mean, math.nan, math.nan, "none"
@@ -125,9 +127,22 @@ def mean_interval(
         of_replicates = t.ppf(draws.uniform, n - 1) * own.std(ddof=1) / math.sqrt(n)
         means = (mean + of_images + of_replicates)[usable]
         return mean, *_quantiles(means, tails), "percentile, Student t for replicates"
-    of_replicates = _means(values[draws.replicates]) - mean
+    widened = math.sqrt(n / (n - 1)) * t.ppf(tails[1], n - 1) / norm.ppf(tails[1])
+    of_replicates = (_means(values[draws.replicates]) - mean) * widened
     means = (mean + of_images + of_replicates)[usable]
     return mean, *_quantiles(means, _bca_levels(mean, own, means, tails)), "BCa"
+
+
+def _of_all_replicates(samples: np.ndarray) -> np.ndarray:
+    """What the drawn images change in the mean of all replicates alike, [B], from [B, R]; centred at 0."""
+    means, n = _means(samples), samples.shape[1]
+    means = means - np.nanmean(means) if not np.isnan(means).all() else means
+    if n < 2:
+        return means
+    own = samples - _means(samples)[:, None]  # of single replicates, less 1 / R of it
+    single = np.nanvar(own, axis=0).mean() * n / (n - 1) / n
+    whole = np.nanvar(means)
+    return means * math.sqrt(max(0.0, 1 - single / whole)) if whole > 0 else means
 
 
 def _means(samples: np.ndarray) -> np.ndarray:

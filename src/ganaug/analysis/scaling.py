@@ -1,5 +1,6 @@
 """How quality grows with the number of real images, and how many of them an augmentation is worth."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -9,9 +10,12 @@ from scipy.stats import rankdata
 
 from ganaug.analysis.inference import Evidence
 from ganaug.analysis.pairs import NO_AUGMENTATION
+from ganaug.analysis.resampling import mean_interval
 
 METRIC = "balanced_accuracy"
 EXPONENTS = np.arange(0.05, 3.0001, 0.01)  # searched for the power law's
+ORDERS = 20000  # drawn for the test of growth
+UNDEFINED = 0.05  # share of a quantity's bootstrap draws that may be undefined
 FULL_LAW = 4  # sizes from which the error that no number of images removes can be told from the rest
 
 
@@ -26,7 +30,14 @@ class PowerLaw(NamedTuple):
         """The n with that error: inf at c or below it, NaN where the law does not fall."""
         with np.errstate(divide="ignore", invalid="ignore"):
             n = ((error - self.c) / self.a) ** (-1 / self.b)
-            return np.where(self.a > 0, np.where(error > self.c, n, np.inf), np.nan)
+            falls = (self.a > 0) & (self.b > EXPONENTS[0])  # at the edge of the search the error does not fall
+            return np.where(falls, np.where(error > self.c, n, np.inf), np.nan)
+
+    def ratio(self, error: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """How many times as many images the one error takes as the other; NaN where that takes infinitely many."""
+        with np.errstate(invalid="ignore"):
+            n = self.images(error)
+            return np.where((error == other) & ~np.isnan(n), 1.0, n / self.images(other))
 
 
 def fit_power_law(n: np.ndarray, errors: np.ndarray) -> PowerLaw:
@@ -56,13 +67,16 @@ def fit_power_law(n: np.ndarray, errors: np.ndarray) -> PowerLaw:
 
 
 def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
-    """augmentation, backbone, metric, quantity, size, value, ci_low, ci_high.
+    """augmentation, backbone, metric, quantity, size, value, ci_low, ci_high, interval, p, beyond.
 
-    per_class: real images per class of each size. Quantities: `spearman`, of size and balanced accuracy over all
-    replicates; `a`, `b`, `c` of the power law of the mean error 1 - balanced accuracy, and `multiplier` at each size:
-    how many times the real images it would take without augmentation, by that law, to be as good. Percentile intervals
-    of the two-level bootstrap; NaN where a quantity is undefined. A multiplier is an extrapolation where it leads
-    beyond the study's sizes (column `beyond`).
+    per_class: real images per class of each size. Quantities: `spearman`, the mean over replicates of the rank
+    correlation of size and balanced accuracy, with the interval of `mean_interval` and p, two-sided, of no order (all
+    orders of the sizes within the replicates); `a`, `b`, `c` of the power law of the mean error 1 - balanced accuracy;
+    and `multiplier` at each size: how many times as many real images it would take without augmentation to be as good,
+    by the law of `none`, from where that law puts the error of `none` itself, so that it is 1 for an augmentation that
+    changes nothing however well the law fits. Their intervals are percentiles of the two-level bootstrap, and rough
+    with few replicates; none is given where more than one draw in 20 is undefined, as where the error does not fall. A
+    multiplier is an extrapolation where it leads beyond the study's sizes (column `beyond`).
     """
     s, rows = evidence.settings, []
     sizes = sorted(s.size_names, key=per_class.get)
@@ -72,15 +86,18 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
         laws = {a: [fit_power_law(n, 1 - v.mean(2)) for v in both] for a, both in found.items()}
         for augmentation, both in found.items():
             cell = {"augmentation": augmentation, "backbone": backbone, "metric": METRIC}
-            quantities = {("spearman", ""): [_spearman(n, v) for v in both]}
-            quantities |= {(name, ""): [getattr(law, name) for law in laws[augmentation]] for name in ("a", "b", "c")}
+            rows.append(cell | _growth(evidence, augmentation, sizes, n, backbone))
+            quantities = {(name, ""): [getattr(law, name) for law in laws[augmentation]] for name in ("a", "b", "c")}
             if NO_AUGMENTATION in laws and augmentation != NO_AUGMENTATION:
                 for k, size in enumerate(sizes):
-                    pairs = zip(laws[NO_AUGMENTATION], both, strict=True)
-                    quantities["multiplier", size] = [law.images(1 - v[:, k].mean(1)) / n[k] for law, v in pairs]
+                    pairs = zip(laws[NO_AUGMENTATION], both, found[NO_AUGMENTATION], strict=True)
+                    quantities["multiplier", size] = [
+                        law.ratio(1 - v[:, k].mean(1), 1 - base[:, k].mean(1)) for law, v, base in pairs
+                    ]
             for (quantity, size), (value, samples) in quantities.items():
                 low, high = _limits(samples, s.confidence) if s.replicates > 1 else (math.nan, math.nan)
                 row = {"quantity": quantity, "size": size, "value": float(value[0]), "ci_low": low, "ci_high": high}
+                row |= {"interval": "none" if math.isnan(low) else "percentile", "p": math.nan}
                 equal = row["value"] * per_class.get(size, math.nan)
                 beyond = quantity == "multiplier" and not n.min() <= equal <= n.max()
                 rows.append(cell | row | {"beyond": beyond})
@@ -95,18 +112,51 @@ def _values(evidence: Evidence, augmentation: str, sizes: list[str], backbone: s
     return values, np.stack([np.take_along_axis(samples, drawn, 1) for _, samples in found], 1)
 
 
+def _growth(evidence: Evidence, augmentation: str, sizes: list[str], n: np.ndarray, backbone: str) -> dict:
+    """The row `spearman` of an augmentation."""
+    found = [evidence.values(augmentation, size, backbone, METRIC) for size in sizes]
+    values, samples = np.stack([v for v, _ in found]), np.stack([s for _, s in found], 1)  # [S, R], [B, S, R]
+    own, drawn = _spearman(n, values[None])[0], _spearman(n, samples)
+    mean, low, high, method = mean_interval(own, drawn, evidence.draws, evidence.settings.confidence)
+    low, high = np.clip([low, high], -1, 1)
+    row = {"quantity": "spearman", "size": "", "value": mean, "ci_low": low, "ci_high": high, "interval": method}
+    return row | {"p": order_test(n, values, evidence.seed), "beyond": False}
+
+
 def _spearman(n: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Rank correlation of n [S] with values [B, S, R], over all S · R points, [B]; NaN where one does not vary."""
-    x = rankdata(np.repeat(n, values.shape[2]))
-    y = rankdata(values.reshape(len(values), -1), axis=1)
+    """Rank correlation of n [S] with values [B, S, R] within each replicate, [B, R]; NaN where one does not vary."""
+    x, y = rankdata(n), rankdata(values, axis=1)
     x, y = x - x.mean(), y - y.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return y @ x / np.sqrt((x @ x) * (y * y).sum(1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.einsum("s,bsr->br", x, y) / np.sqrt((x @ x) * (y * y).sum(1))
+
+
+def order_test(n: np.ndarray, values: np.ndarray, seed: int) -> float:
+    """Two-sided p of the mean rank correlation of n [S] with values [S, R] being 0.
+
+    Against 20,000 draws of the order of the sizes within each replicate, the observed one counted among them (Phipson
+    and Smyth 2010); all orders there are, where that is fewer. NaN with one size.
+    """
+    sizes, replicates = values.shape
+    if sizes < 2:
+        return math.nan
+    ranks = rankdata(values, axis=0)
+    if math.factorial(sizes) ** replicates <= ORDERS:
+        orders = list(itertools.permutations(range(sizes)))
+        drawn = np.stack([np.stack(chosen, 1) for chosen in itertools.product(orders, repeat=replicates)])
+    else:
+        rng = np.random.default_rng(seed)
+        drawn = rng.random((ORDERS, sizes, replicates)).argsort(1)
+        drawn[0] = np.arange(sizes)[:, None]
+    means = np.abs(np.nan_to_num(_spearman(n, np.take_along_axis(ranks[None], drawn, 1))).mean(1))
+    observed = abs(float(np.nan_to_num(_spearman(n, ranks[None])).mean()))
+    return float((means >= observed - 1e-12).mean())
 
 
 def _limits(samples: np.ndarray, confidence: float) -> tuple[float, float]:
-    samples = samples[~np.isnan(samples)]
-    if not len(samples):
+    undefined = np.isnan(samples)
+    if undefined.mean() > UNDEFINED:
         return math.nan, math.nan
+    samples = samples[~undefined]
     low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2], method="nearest")
     return float(low), float(high)

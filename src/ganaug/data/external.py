@@ -1,18 +1,17 @@
-"""Stage make_external_set: labelled images from elsewhere, checked and packed, and none of them of the study itself."""
+"""Stage make_external_set: labelled images from elsewhere, checked and packed, without those of the study itself."""
 
 import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ganaug.data import manifest
 from ganaug.data.images import pack
-from ganaug.data.near_copies import differing_bits, unpacked
+from ganaug.data.near_copies import near_pairs_between, unpacked
 from ganaug.errors import UserError
-from ganaug.files import read_csv, read_json
+from ganaug.files import read_csv, read_json, write_csv
 
 log = logging.getLogger("ganaug")
 
@@ -36,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--images", type=Path, required=True, help="uint8 [N, H, H], .npy")
     outputs.add_argument("--table", type=Path, required=True, help="their image, class, label and group, .csv")
+    outputs.add_argument("--left-out", type=Path, required=True, help="those that are in the study already, .csv")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -51,7 +51,13 @@ def run(args: argparse.Namespace) -> None:
     manifest.check_share(found, settings.max_bad_share)
     used = found[found["status"] == "used"].reset_index(drop=True)
     check_classes(used, classes)
-    check_foreign(used, own, distance)
+    copies = copies_of_own(used, own, distance)
+    write_csv(args.left_out, copies)
+    used = used[~used["file"].isin(copies["file"])].reset_index(drop=True)
+    if len(copies):
+        log.warning("%d images are copies or near-copies of the study's own and left out", copies["file"].nunique())
+    if not len(used):
+        raise UserError("external_test.data_root: every image there is a copy or near-copy of one in the study")
     pack(used, args.data_root, settings.resolution, classes, args.images, args.table)
 
 
@@ -64,14 +70,11 @@ def check_classes(images: pd.DataFrame, classes: list[str]) -> None:
         )
 
 
-def check_foreign(images: pd.DataFrame, own: pd.DataFrame, distance: int) -> None:
-    """Raises UserError where an external image is a copy or near-copy of one of the study's, naming the files."""
-    bits = differing_bits(unpacked(images["perceptual_hash"]), unpacked(own["perceptual_hash"]))
-    same = images["pixels_sha256"].to_numpy(str)[:, None] == own["pixels_sha256"].to_numpy(str)[None]
-    pairs = np.argwhere(same | (bits <= distance))
-    if len(pairs):
-        lines = [f"  {images['file'].iloc[i]} is {own['file'].iloc[j]} of the study" for i, j in pairs]
-        raise UserError(
-            "external_test: these images, or near-copies of them, are in the study already; take them out:\n"
-            + "\n".join(lines)
-        )
+def copies_of_own(images: pd.DataFrame, own: pd.DataFrame, distance: int) -> pd.DataFrame:
+    """file, copy_of: external images that are copies or near-copies of the study's own."""
+    hashes = [unpacked(table["perceptual_hash"]) for table in (images, own)]
+    near = near_pairs_between(*hashes, distance)
+    pairs = {(images["file"].iloc[i], own["file"].iloc[j]) for i, j in near}
+    same = images.merge(own, on="pixels_sha256", suffixes=("", "_own"))
+    pairs |= set(zip(same["file"], same["file_own"], strict=True))
+    return pd.DataFrame(sorted(pairs), columns=["file", "copy_of"])

@@ -6,7 +6,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ganaug.data.calibration import COPIED, choose, copy_hashes, describe, distances
 from ganaug.data.images import Unusable, decode, pixels_sha256
@@ -169,7 +172,9 @@ def _leave_out_copies(manifest: pd.DataFrame) -> list[dict]:
 
 
 def _check_known(manifest: pd.DataFrame, known: pd.Series) -> None:
-    unknown = sorted(set(known.index) - set(manifest["file"]))
+    """Raises UserError where `known` names files of the study's classes that are not there; of others it may."""
+    folders = {file.partition("/")[0] for file in manifest["file"]}
+    unknown = sorted(file for file in set(known.index) - set(manifest["file"]) if file.partition("/")[0] in folders)
     if unknown:
         named = ", ".join(map(repr, unknown[:NAMED])) + (f" and {len(unknown) - NAMED} more" if unknown[NAMED:] else "")
         example = manifest["file"].iloc[0]
@@ -191,9 +196,24 @@ def _group(manifest: pd.DataFrame, distance: int, known: pd.Series | None) -> No
     used = manifest.index[manifest["status"] == "used"]
     if not len(used):
         return
-    names = None if known is None else manifest.loc[used, "file"].map(known).fillna("").to_numpy(str)
+    names = None if known is None else _of_all_copies(manifest, known).loc[used].to_numpy(str)
     numbers = pd.Series(groups(unpacked(manifest.loc[used, "perceptual_hash"]), distance, names), index=used)
     manifest.loc[used, "group"] = manifest.loc[used, "pixels_sha256"].groupby(numbers).transform("min")
+
+
+def _of_all_copies(manifest: pd.DataFrame, known: pd.Series) -> pd.Series:
+    """Each file's known group, or that of an exact copy of it, left out or not; groups that share an image are one."""
+    names = manifest["file"].map(known)
+    rows = pd.DataFrame({"pixels": manifest["pixels_sha256"], "name": names}).query("pixels != ''").dropna()
+    graph = pd.concat([rows["pixels"], rows["name"]], ignore_index=True)
+    number, _ = pd.factorize(graph)  # a hash is no group's name
+    half = len(rows)
+    links = coo_array(
+        (np.ones(half, bool), (number[:half], number[half:])), shape=(number.max() + 1 if half else 0,) * 2
+    )
+    whole = connected_components(links, directed=False)[1] if half else np.empty(0, int)
+    by_pixels = pd.Series(whole[number[:half]], index=rows["pixels"].to_numpy()).astype(str).groupby(level=0).first()
+    return manifest["pixels_sha256"].map(by_pixels).fillna("")
 
 
 def check_classes(manifest: pd.DataFrame) -> None:

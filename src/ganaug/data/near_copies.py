@@ -48,6 +48,15 @@ def near_pairs(hashes: np.ndarray, distance: int, block: int = 1024) -> np.ndarr
     return np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
 
 
+def near_pairs_between(a: np.ndarray, b: np.ndarray, distance: int, block: int = 1024) -> np.ndarray:
+    """Pairs (i of a, j of b) of hashes, uint8 [N, 32] and [M, 32], that differ in at most `distance` bits, [P, 2]."""
+    found = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(a), block):
+        pairs = np.argwhere(differing_bits(a[start : start + block], b) <= distance)
+        found.append(pairs + np.array([start, 0]))
+    return np.concatenate(found)
+
+
 def groups(hashes: np.ndarray, distance: int, known: np.ndarray | None = None) -> np.ndarray:
     """Number of the group of each image, int [N]: connected components of the near pairs and of the known groups.
 

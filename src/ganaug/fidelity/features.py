@@ -14,7 +14,7 @@ class Features:
     labels: np.ndarray
 
     def of_class(self, name: str) -> "Features":
-        return self._chosen(np.flatnonzero(self.labels == name))
+        return self.chosen(np.flatnonzero(self.labels == name))
 
     def shared_like(self, other: "Features", most: int, seed: int) -> "Features":
         """A seeded draw of at most `most` images whose classes have the shares that they have in `other`."""
@@ -26,7 +26,20 @@ class Features:
             rng.choice(np.flatnonzero(self.labels == name), int(factor * count + 1e-9), replace=False)
             for name, count in zip(names, wanted, strict=True)
         ]
-        return self._chosen(np.sort(np.concatenate(drawn)))
+        return self.chosen(np.sort(np.concatenate(drawn)))
 
-    def _chosen(self, numbers: np.ndarray) -> "Features":
+    def chosen(self, numbers: np.ndarray) -> "Features":
         return Features(self.values[torch.from_numpy(numbers)], self.labels[numbers])
+
+
+def equal_draws(a: Features, b: Features, seed: int) -> tuple[Features, Features]:
+    """As many of each class from both: of every class all of the fewer, and a seeded draw of the others."""
+    rng = np.random.default_rng(seed)
+    chosen = ([], [])
+    for name in np.unique(np.concatenate([a.labels, b.labels])):
+        numbers = [np.flatnonzero(side.labels == name) for side in (a, b)]
+        count = min(map(len, numbers))
+        for own, found in zip(chosen, numbers, strict=True):
+            own.append(np.sort(rng.choice(found, count, replace=False)))
+    first, second = (side.chosen(np.sort(np.concatenate(own))) for side, own in zip((a, b), chosen, strict=True))
+    return first, second

@@ -12,7 +12,7 @@ from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
-from ganaug.fidelity.features import Features
+from ganaug.fidelity.features import Features, equal_draws
 from ganaug.fidelity.memorisation import closest_pairs, memorisation
 from ganaug.files import read_csv, write_csv
 from ganaug.seeding import derive_seed, set_determinism
@@ -74,8 +74,11 @@ def run(args: argparse.Namespace) -> None:
     rows = compare(real, synthetic, held_out, settings, args.seed, "all")
     for name in order:
         rows += compare(*(side.of_class(name) for side in sets.values()), settings, args.seed, name)
-    write_csv(args.memorisation, pd.DataFrame([memorisation(synthetic.values, real.values, held_out.values)]))
-    write_csv(args.closest, closest_pairs(synthetic.values, real.values, held_out.values))
+    unseen = held_out.shared_like(
+        real, len(held_out.labels), derive_seed(args.seed, "unseen")
+    )  # as mixed as the others
+    write_csv(args.memorisation, pd.DataFrame([memorisation(synthetic.values, real.values, unseen.values)]))
+    write_csv(args.closest, closest_pairs(synthetic.values, real.values, unseen.values))
     write_csv(args.fidelity, pd.DataFrame(rows))
     write_csv(args.curve, pd.DataFrame(curve(extractor, real.values, args.snapshots, args.snapshot_table, settings)))
 
@@ -100,23 +103,22 @@ def check_counts(side: str, labels: np.ndarray, settings: Settings) -> None:
 def compare(
     real: Features, synthetic: Features, held_out: Features, settings: Settings, seed: int, name: str
 ) -> list[dict]:
-    """Rows class, reference, extractor, metric, value, floor, images, reference_images, floor_images, warning.
+    """Rows class, reference, extractor, metric, value, floor, images, reference_images, warning.
 
     reference: the synthetic images are compared with the `train` images, which the GAN has seen, and with `held out`
-    ones, test images in the training images' shares of the classes. floor: what real images get instead: held-out ones
-    against the training images, as many as there are synthetic ones, or all; and the training images against the
-    held-out ones. A generator as good as reality reaches the floor, not 0. images, floor_images: how many were compared
-    with the reference_images. warning: where a Fréchet distance has no more images than features.
+    ones, test images in the training images' shares of the classes. floor: what real images get instead, held-out ones
+    against the training images and training images against held-out ones. A generator as good as reality reaches the
+    floor, not 0. images: how many were compared with the reference_images; of synthetic and real ones the same number,
+    a draw from whichever are more. warning: where a Fréchet distance has no more images than features.
     """
     held_out = held_out.shared_like(real, len(held_out.labels), derive_seed(seed, "held out", name=name))
-    drawn = held_out.shared_like(real, len(synthetic.labels), derive_seed(seed, "floor", name=name))
     rows = []
-    for reference, against, instead in (("train", real, drawn), ("held out", held_out, real)):
+    for reference, against, instead in (("train", real, held_out), ("held out", held_out, real)):
         draws = derive_seed(seed, "kernel distance", name=name, reference=reference)
-        values = measure(against.values, synthetic.values, settings, draws)
+        made, instead = equal_draws(synthetic, instead, derive_seed(seed, "floor", name=name, reference=reference))
+        values = measure(against.values, made.values, settings, draws)
         floors = measure(against.values, instead.values, settings, draws)
-        counts = {"images": len(synthetic.labels), "reference_images": len(against.labels)}
-        counts["floor_images"] = len(instead.labels)
+        counts = {"images": len(made.labels), "reference_images": len(against.labels)}
         for metric, value in values.items():
             few = min(counts.values()) <= real.values.shape[1] and metric == frechet_name(settings)
             cell = {"class": name, "reference": reference, "extractor": settings.extractor, "metric": metric}

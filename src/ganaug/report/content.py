@@ -21,7 +21,9 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
     tables = results / "tables"
     summary = read_table(tables / "summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
     differences = read_table(tables / "comparisons.csv", ["augmentation", "reference", "size", "backbone", *INTERVAL])
-    scaling = read_table(tables / "scaling.csv", ["augmentation", "backbone", "quantity", "size", *LIMITS, "beyond"])
+    scaling = read_table(
+        tables / "scaling.csv", ["augmentation", "backbone", "quantity", "size", *LIMITS, "p", "beyond"]
+    )
     data = read_table(tables / "data.csv", ["class", "left_out", "images", "groups", "test", "pool"])
     test_images = int(data["test"].sum())
     typical = float(summary.loc[summary["metric"] == "accuracy", "mean"].mean())
@@ -46,7 +48,7 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "per_class": per_class_rows(summary, grid, list(data["class"])),
         "answers": answers(differences, grid, synthetic),
         "answers_tests": len(comparisons(grid.augmentations)) * len(grid.sizes),
-        "growth": growth_rows(scaling, grid),
+        "growth": growth_rows(scaling, grid, 1 - confidence),
         "worth": worth_rows(scaling, grid),
         "short": short_rows(summary, differences, grid, synthetic),
         "fidelity": fidelity_rows(tables / "fidelity.csv", grid) if synthetic else None,
@@ -155,18 +157,26 @@ def answers(differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list
     return out
 
 
-def growth_rows(scaling: pd.DataFrame, grid: Grid) -> list[dict]:
-    """Per backbone and augmentation the rank correlation of size and quality, and the law of the error, as text."""
+def growth_rows(scaling: pd.DataFrame, grid: Grid, alpha: float) -> list[dict]:
+    """Per backbone and augmentation the rank correlation of size and quality, whether that is growth, and the law."""
     cells = scaling[scaling["size"].isna()].set_index(["backbone", "augmentation", "quantity"])
     return [
         {
             "backbone": b,
             "augmentation": a,
             "values": [_limited(cells.loc[(b, a, quantity)]) for quantity in ("spearman", "a", "b", "c")],
+            "growth": _growth(cells.loc[(b, a, "spearman")], alpha),
+            "p": number(cells.loc[(b, a, "spearman"), "p"]),
         }
         for b in grid.backbones
         for a in grid.augmentations
     ]
+
+
+def _growth(row: pd.Series, alpha: float) -> str:
+    if not row["p"] < alpha:  # NaN, too
+        return "undecided"
+    return "yes" if row["value"] > 0 else "no, it falls"
 
 
 def worth_rows(scaling: pd.DataFrame, grid: Grid) -> list[dict]:

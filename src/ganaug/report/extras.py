@@ -74,10 +74,14 @@ def shortcut_rows(path: Path) -> list[dict]:
         whole = shown(by_name.loc["none"]) if "none" in by_name.index else None
         share = "" if math.isnan(border["share"]) else percent(round(max(0.0, border["share"]), 2))
         row = {"backbone": backbone, "size": border["size"], "border": shown(border), "whole": whole, "share": share}
-        rows.append(
-            row | {"chance": number(border["chance"]), "above_chance": bool(border["ci_low"] > border["chance"])}
-        )
+        rows.append(row | {"chance": number(border["chance"]), "warned": _above(border)})
     return rows
+
+
+def _above(border: pd.Series) -> bool:
+    """Whether the border tells more than guessing; with one replicate, which has no interval, by its value."""
+    least = border["mean"] if math.isnan(border["ci_low"]) else border["ci_low"]
+    return bool(least > border["chance"])
 
 
 def external(results: Path, grid: Grid) -> dict:
@@ -88,6 +92,7 @@ def external(results: Path, grid: Grid) -> dict:
     differences = read_table(folder / "external_comparisons.csv", ["augmentation", "reference", "size", *INTERVAL])
     return {
         "images": len(images),
+        "left_out": read_table(results / "external" / "left_out.csv", ["file"])["file"].nunique(),
         "classes": images["class"].value_counts(sort=False).to_dict(),
         "columns": [OVERALL[metric] for metric in SHOWN],
         "summary": summary_rows(summary, grid),
