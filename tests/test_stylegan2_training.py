@@ -18,7 +18,7 @@ from ganaug.cli import main
 from ganaug.errors import UserError
 from ganaug.files import read_csv
 from ganaug.stylegan2.checkpoint import Checkpoints, checkpoint_key
-from ganaug.stylegan2.data import LabelledImages, Stream, to_float, to_uint8
+from ganaug.stylegan2.data import LabelledImages, Stream, read_classes, to_float, to_uint8
 from ganaug.stylegan2.generator import load_generator
 from ganaug.stylegan2.sampling import sample
 from ganaug.stylegan2.settings import TrainingSettings
@@ -31,7 +31,7 @@ GOLDEN = Path(__file__).parent / "golden" / "stylegan2_training.csv"  # the `und
 SETTINGS = {
     **{"kimg": 0.2, "batch": 8, "channel_base": 64, "channel_max": 8, "latent": 8, "mapping_layers": 2},
     **{"learning_rate": 0.0025, "r1_gamma": "auto", "ema_kimg": "auto", "ema_rampup": 0.05, "style_mixing": 0.9},
-    **{"path_length_weight": 2.0, "ada_target": 0.6, "ada_kimg": 1.0, "mirror": True, "log_kimg": 0.05},
+    **{"path_length_weight": 2.0, "ada_target": -1.0, "ada_kimg": 1.0, "mirror": True, "log_kimg": 0.05},
     **{"ada_pipeline": "bgc", "precision": "float32", "half_resolutions": 4, "tf32": False, "cudnn_benchmark": False},
     **{"snapshot_kimg": 0.06, "snapshot_images": 5, "checkpoint_seconds": 0.0},
 }
@@ -100,7 +100,7 @@ def test_outputs_of_training(undisturbed):
     log = read_csv(undisturbed / "training.csv")
     assert list(log["kimg"]) == [0.056, 0.104, 0.152, 0.2]  # first steps past multiples of 0.05
     assert log[["loss_g", "loss_d", "path_length", "r_t", "real_score", "fake_score", "ada_p"]].notna().all(None)
-    assert log["r1"].notna().any() and log["ada_p"].between(0, 1).all()
+    assert log["r1"].notna().any() and log["ada_p"].iloc[-1] == pytest.approx(0.192)  # r_t is above -1: it only rises
     snapshots, table = np.load(undisturbed / "snapshots.npy"), read_csv(undisturbed / "snapshots.csv")
     assert snapshots.shape == (5, 5, 8, 8) and snapshots.dtype == np.uint8
     assert list(table["kimg"].unique()) == [0, 0.064, 0.12, 0.184, 0.2]
@@ -345,7 +345,7 @@ def test_every_phase_trains_its_network_only():
 
 @pytest.mark.parametrize(("score", "rises"), [(1.0, True), (-1.0, False)])
 def test_ada_moves_p_by_the_sign_of_the_real_logits(score, rises):
-    t = trainer()
+    t = trainer(ada_target=0.6)
     t.augment.p = 0.5
     t.signs += torch.tensor([score * 32, 32.0])
     t._adapt()
@@ -380,6 +380,13 @@ def test_colour_and_unconditional_images_train_too(tmp_path):
     t, rows, snapshots = train(data, settings, 1, CPU, Checkpoints(tmp_path))
     assert t.generator.architecture.class_count == 0 and rows[-1]["kimg"] == 0.04
     assert snapshots[-1]["images"].shape == (5, 8, 8, 3)
+
+
+@pytest.mark.parametrize("rows", ["a,0\nb,0\nc,1\n", "a,0\na,1\n", "a,0\nb,2\n"])
+def test_labels_and_classes_must_be_one_to_one(tmp_path, rows):
+    (tmp_path / "t.csv").write_text("class,label\n" + rows)
+    with pytest.raises(UserError, match="one class each; make the subset again"):
+        read_classes(tmp_path / "t.csv")
 
 
 def test_the_stream_shows_every_image_once_an_epoch_whatever_the_start():
@@ -449,6 +456,8 @@ def test_a_sample_depends_on_its_class_and_its_number_in_it_alone(undisturbed):
     longer, shorter = sample(generator, labels, 1.0, 3), sample(generator, labels[::2], 1.0, 3)
     assert np.abs(longer[::2].astype(int) - shorter).max() <= 1  # a smaller set is a part of the larger
     assert len(np.unique(longer.reshape(6, -1), axis=0)) == 6
+    in_parts = sample(generator, labels, 1.0, 3, batch=4)
+    assert np.abs(in_parts.astype(int) - longer).max() <= 1  # nor on the batch
     assert not np.array_equal(sample(generator, labels, 1.0, 4), longer)
     assert not np.array_equal(sample(generator, labels, 0.5, 3), longer)  # psi
 

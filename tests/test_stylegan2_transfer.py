@@ -90,9 +90,8 @@ def test_state_dicts_load_and_save_back_without_loss(official, tmp_path):
     source = official(tmp_path / "n.pkl", G=g, D=d, G_ema=g)
     assert main(["convert_stylegan2", "--pickle", str(source), "--weights", str(tmp_path / "w.safetensors")]) == 0
     saved = load_file(tmp_path / "w.safetensors")
-    fresh = dict(zip(("G", "D"), pair(GREY, 9), strict=True))
-    for name, network in fresh.items():
-        network.load_state_dict({k.removeprefix(f"{name}."): v for k, v in saved.items() if k.startswith(f"{name}.")})
+    for name, network, fresh in zip(("G", "D"), (g, d), pair(GREY, 9), strict=True):
+        fresh.load_state_dict({k.removeprefix(f"{name}."): v for k, v in saved.items() if k.startswith(f"{name}.")})
         assert all(torch.equal(saved[f"{name}.{k}"], v) for k, v in network.state_dict().items())
 
 

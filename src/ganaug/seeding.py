@@ -31,3 +31,5 @@ def set_determinism(threads: int) -> None:
         torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a help in debugging that takes 6 % of a GAN's time
     torch.backends.cudnn.benchmark = False
+    # cuDNN rounds to TF32 unless told not to.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

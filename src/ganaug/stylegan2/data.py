@@ -33,16 +33,18 @@ class LabelledImages:
 def read_classes(table_path: Path) -> tuple[np.ndarray, list[str]]:
     """Labels int64 [N] and class names in order of label from a table with columns `class` and `label`."""
     table = read_csv(table_path, dtype={"class": str, "label": int})
-    names = table.drop_duplicates("label").sort_values("label")
+    names = table[["class", "label"]].drop_duplicates().sort_values("label")
     if list(names["label"]) != list(range(len(names))) or names["class"].duplicated().any():
         raise UserError(f"{table_path}: labels must count 0, 1, … without a gap, one class each; make the subset again")
     return table["label"].to_numpy(np.int64, copy=True), list(names["class"])
 
 
 def read_images(images_path: Path, table_path: Path) -> LabelledImages:
+    """Images, uint8 [N, H, H] or [N, H, H, 3], with their labels. Raises UserError where these do not fit together."""
     images = np.load(images_path, mmap_mode="r")
     labels, names = read_classes(table_path)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[1] != images.shape[2]:
+    channels = images.shape[3:]
+    if images.dtype != np.uint8 or images.ndim < 3 or channels not in ((), (3,)) or images.shape[1] != images.shape[2]:
         raise UserError(f"{images_path}: square uint8 images needed, this holds {images.dtype} {images.shape}")
     if len(images) != len(labels):
         raise UserError(

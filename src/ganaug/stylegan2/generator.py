@@ -200,7 +200,7 @@ def use_half(network: nn.Module, dtype: torch.dtype, count: int) -> None:
 
     network: a Synthesis or a Discriminator. Weights, styles, images and all else stay as they are.
     """
-    for r in sorted(network.resolutions)[-count:]:
+    for r in sorted(network.resolutions, reverse=True)[:count]:
         if r >= 8:
             getattr(network, f"b{r}").half = dtype
 
@@ -219,10 +219,10 @@ def load_generator(path: Path) -> tuple[Generator, list[str]]:
         with safe_open(path, "pt") as file:
             description = json.loads((file.metadata() or {})["stylegan2"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, KeyError) as error:
+        generator = Generator(Architecture(**description["architecture"]))
+        generator.load_state_dict(tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{path} is not a generator written by train_gan ({error}); delete it and train again"
         ) from None
-    generator = Generator(Architecture(**description["architecture"]))
-    generator.load_state_dict(tensors)
     return generator.requires_grad_(False).eval(), description["classes"]

@@ -47,19 +47,19 @@ def run(args):
 
 
 @torch.no_grad()
-def sample(generator: Generator, labels: np.ndarray, psi: float, seed: int) -> np.ndarray:
+def sample(generator: Generator, labels: np.ndarray, psi: float, seed: int, batch: int = BATCH) -> np.ndarray:
     """One image per label, uint8 [N, H, H] (colour: [N, H, H, 3]).
 
     Latent and noise of a class's i-th image come from a generator of its own, seeded by (seed, class, i), on the CPU:
-    the same for any batch size and device, and in a set with more images.
+    the same draws for any batch size and device, and in a set with more images; the images to rounding.
     """
     a, device = generator.architecture, generator.mapping.w_avg.device
     shape = (len(labels), a.resolution, a.resolution, *([a.image_channels] if a.image_channels > 1 else []))
     images = np.empty(shape, np.uint8)
     of_class = pd.Series(labels).groupby(labels).cumcount()
     with Progress(len(labels), "GAN sampling", "images") as progress:
-        for start in range(0, len(labels), BATCH):
-            chosen = labels[start : start + BATCH]
+        for start in range(0, len(labels), batch):
+            chosen = labels[start : start + batch]
             z, noise = [], []
             for i in range(start, start + len(chosen)):
                 random = torch.Generator().manual_seed(

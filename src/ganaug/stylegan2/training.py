@@ -168,7 +168,7 @@ def snapshot_latents(trainer: Trainer) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _passed(trainer: Trainer, interval_kimg: float) -> bool:
     """Whether the last step reached or went past a multiple of the interval."""
-    interval, batch = interval_kimg * 1000, trainer.settings.batch
+    interval, batch = round(interval_kimg * 1000), trainer.settings.batch
     return trainer.images_seen // interval > (trainer.images_seen - batch) // interval
 
 
