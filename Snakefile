@@ -20,11 +20,15 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
+include: "workflow/rules/driver.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/gan.smk"
 include: "workflow/rules/classify.smk"
 include: "workflow/rules/external.smk"
+include: "workflow/rules/partial.smk"
 include: "workflow/rules/analysis.smk"
+include: "workflow/rules/plan.smk"
 
 
 rule all:
@@ -34,8 +38,16 @@ rule all:
 
 
 onstart:
-    write_plan()
+    with told_in_words():
+        take_over()
+        make_beginnings()
+        write_plan()
+        put_old_report_aside()
 
 
 onsuccess:
-    print_summary()
+    end_whole()
+
+
+onerror:
+    report_what_is_there()

@@ -65,7 +65,7 @@ def main():
 
 
 def time_training(trainer, args) -> dict:
-    from ganaug.stylegan2.checkpoint import Checkpoints
+    from ganaug.checkpoint import Checkpoints
 
     spent = {name: time_method(trainer, name) for name in PHASES}
     for _ in range(CYCLE):

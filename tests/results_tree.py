@@ -200,17 +200,20 @@ STATISTICS = {"confidence": 0.95, "bootstrap_samples": 300, "equivalence_margin"
 GAN_TABLES = ["fidelity", "fidelity-curve", "memorisation", "gan-training"]
 
 
-def make_tables(root: Path, grid: dict = GRID, generated: bool = True) -> int:
+def make_tables(root: Path, grid: dict = GRID, generated: bool = True, unfinished: Path | None = None) -> int:
     """Run the stage make_tables on the tree as the workflow does; returns its exit status."""
     names = [*ALWAYS, *(GAN_TABLES if generated else []), *(["ratio-sweep"] if grid.get("ratios") else [])]
     names += ["transfer", "shortcut", *(n for n in SOME if n.startswith("external"))] if grid.get("probes") else []
+    names += ["missing"] if unfinished else []
     outputs = [part for n in names for part in (f"--{n}", str(root / "tables" / f"{n.replace('-', '_')}.csv"))]
     settings = json.dumps({**grid, **STATISTICS, "ratio": 1})
-    return main(["make_tables", "--settings", settings, "--seed", "1", "--results", str(root), *outputs])
+    more = ["--unfinished", str(unfinished)] if unfinished else []
+    return main(["make_tables", "--settings", settings, "--seed", "1", "--results", str(root), *outputs, *more])
 
 
-def make_figure(root: Path, name: str, folder: Path, grid: dict = GRID) -> int:
+def make_figure(root: Path, name: str, folder: Path, grid: dict = GRID, unfinished: Path | None = None) -> int:
     """Run the stage make_figure; the files go to folder/<name>.png and .svg."""
     settings = json.dumps({**grid, "confidence": 0.95, "dpi": 60})
     outputs = ["--png", str(folder / f"{name}.png"), "--svg", str(folder / f"{name}.svg")]
+    outputs += ["--unfinished", str(unfinished)] if unfinished else []
     return main(["make_figure", "--figure", name, "--settings", settings, "--results", str(root), *outputs])

@@ -9,9 +9,10 @@ ROOT = Path(__file__).parent.parent
 CLASSES = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
 
 
-def snakemake(folder: Path, *arguments, fails=False):
-    """Run Snakemake on this checkout's workflow with `folder` as the working directory."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder, *arguments]
+def snakemake(folder: Path, *arguments, fails=False, checkout: Path = ROOT):
+    """Run Snakemake on a checkout's workflow, this one's by default, with `folder` as the working directory."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", checkout / "Snakefile", "--directory", folder]
+    command += arguments
     done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=1500)
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -26,3 +27,13 @@ def planned(output: str) -> dict[str, int]:
     jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table[1], flags=re.MULTILINE)}
     assert sum(jobs.values()) == int(table[2])
     return jobs
+
+
+def planned_jobs(output: str) -> set[tuple[str, tuple[str, ...]]]:
+    """(rule, its wildcards as `name=value`, sorted) of every job of a dry run but `all`."""
+    assert planned(output) or "Nothing to be done" in output
+    jobs = set()
+    for rule, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", output, flags=re.MULTILINE):
+        found = re.search(r"^    wildcards: (.*)$", block, flags=re.MULTILINE)
+        jobs.add((rule, tuple(sorted(found[1].split(", "))) if found else ()))
+    return {job for job in jobs if job[0] != "all"}

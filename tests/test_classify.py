@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from ganaug import files
-from ganaug.classify import networks, training
+from ganaug.checkpoint import Checkpoints
+from ganaug.classify import networks, trainer, training
 from ganaug.classify.augmentations import (
     AUGMENTATIONS,
     Augmentation,
@@ -23,6 +25,7 @@ from ganaug.classify.augmentations import (
 from ganaug.classify.image_sets import ImageSet
 from ganaug.cli import main
 from ganaug.errors import UserError
+from ganaug.stopping import Steps, StopSignal
 
 STRENGTHS = {"rotation_degrees": 10, "shift": 0.1, "zoom": 0.1, "brightness": 0.2}
 NONE = dict.fromkeys(STRENGTHS, 0)
@@ -43,7 +46,16 @@ def image_set(count, seed, classes=("a", "b")):
 def settings(**changes):
     base = {"augmentation": "none", "augmentation_settings": {}, "backbone": BACKBONE, "input_size": 32, "epochs": 2}
     base |= {"steps_per_epoch": 3, "batch": 8, "learning_rate": 0.001, "weight_decay": 0.01}
-    return training.Settings(**base | changes)
+    return trainer.Settings(**base | changes)
+
+
+def fit(*arguments):
+    """A trainer's model with the best epoch's weights, and the history; without checkpoints."""
+    made = trainer.Trainer(*arguments)
+    with StopSignal() as stop:
+        training.train(made, Checkpoints(Path("nowhere")), 1e9, Steps(stop, made.step, made.state, False))
+    history = made.take_best()
+    return made.model, history
 
 
 def trained(lite0, synthetic=None, seed=5, **changes):
@@ -51,7 +63,7 @@ def trained(lite0, synthetic=None, seed=5, **changes):
     torch.use_deterministic_algorithms(True)
     model = networks.pretrained(BACKBONE, lite0, 2, seed)
     chosen = settings(**changes)
-    model, history = training.train(model, image_set(20, 1), image_set(10, 2), synthetic, chosen, seed)
+    model, history = fit(model, image_set(20, 1), image_set(10, 2), synthetic, chosen, seed)
     return networks.probabilities(model, image_set(30, 3), chosen.input_size), history
 
 
@@ -120,8 +132,8 @@ def test_mixing_blends_images_and_labels_alike(mix):
 def test_shared_labels_are_weighted_as_whole_ones():
     logits, labels = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 2, 2, 1])
     weights = torch.tensor([2.0, 1.0, 0.5])
-    whole = training.weighted_loss(logits, labels, weights)
-    shared = training.weighted_loss(logits, torch.nn.functional.one_hot(labels, 3).float(), weights)
+    whole = trainer.weighted_loss(logits, labels, weights)
+    shared = trainer.weighted_loss(logits, torch.nn.functional.one_hot(labels, 3).float(), weights)
     torch.testing.assert_close(shared, whole)
 
 
@@ -205,7 +217,16 @@ def stage(folder, lite0, augmentation, tested=30, **more):
         arguments += [f"--{side}-images", folder / f"{side}.npy", f"--{side}-table", folder / f"{side}.csv"]
     chosen = settings(augmentation=augmentation, input_size=64, **more).__dict__
     predictions = folder / f"{augmentation}.csv"
-    arguments += ["--predictions", predictions, "--settings", json.dumps(chosen), "--seed", 5]
+    arguments += [
+        "--predictions",
+        predictions,
+        "--checkpoints",
+        folder / "c",
+        "--settings",
+        json.dumps(chosen),
+        "--seed",
+        5,
+    ]
     assert main(["train_classifier", *map(str, arguments)]) == 0
     return pd.read_csv(predictions)
 
@@ -222,6 +243,7 @@ def test_a_classifier_of_the_border_never_sees_the_middle(lite0, tmp_path):
     np.testing.assert_allclose(found[:, 0], first["probability_a"], atol=1e-6)
 
 
+@pytest.mark.usefixtures("no_network")
 def test_a_saved_classifier_scores_another_set(lite0, tmp_path, capsys):
     first = stage(tmp_path, lite0, "none")
     command = ["score_images", "--model", tmp_path / "model.safetensors", "--images", tmp_path / "test.npy"]
@@ -247,14 +269,14 @@ def test_seeds_decide_the_bytes(lite0):
 
 
 def test_batches_pass_over_all_images_in_changing_order():
-    batches = training.batch_indices(10, 4, seed=1)
+    batches = trainer.batch_indices(10, 4, seed=1)
     drawn = np.concatenate([next(batches) for _ in range(5)])
     assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
     assert list(drawn[:10]) != list(drawn[10:])
 
 
 def test_learning_rate_rises_then_falls():
-    factors = [training.learning_rate_factor(step, 50) for step in range(50)]
+    factors = [trainer.learning_rate_factor(step, 50) for step in range(50)]
     assert factors[0] == pytest.approx(0.2) and factors[4] == 1 and max(factors) == 1
     assert all(a > b for a, b in itertools.pairwise(factors[4:]))
     assert 0 < factors[-1] < 0.01
@@ -263,12 +285,12 @@ def test_learning_rate_rises_then_falls():
 def test_classes_weigh_alike_in_an_unbalanced_set(lite0, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        training, "cross_entropy", lambda out, labels, weight: seen.append(weight) or (out.sum() * 0 + weight.sum())
+        trainer, "cross_entropy", lambda out, labels, weight: seen.append(weight) or (out.sum() * 0 + weight.sum())
     )
     real = image_set(12, 1)
     labels = np.array([0] * 9 + [1] * 3)
     model = networks.pretrained(BACKBONE, lite0, 2, 1)
-    training.train(model, ImageSet(real.images, labels, real.classes, real.names), real, None, settings(), 1)
+    fit(model, ImageSet(real.images, labels, real.classes, real.names), real, None, settings(), 1)
     np.testing.assert_allclose(seen[0], [12 / (2 * 9), 12 / (2 * 3)])
 
 
@@ -285,13 +307,13 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(lite0, monkeypatch):
     losses = iter([0.7, 0.2, 0.9])
     states = []
 
-    def validate(model, *_):
-        states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+    def validate(self):
+        states.append({name: tensor.clone() for name, tensor in self.model.state_dict().items()})
         return {"validation_loss": next(losses), "validation_balanced_accuracy": 0.5}
 
-    monkeypatch.setattr(training, "_validate", validate)
+    monkeypatch.setattr(trainer.Trainer, "validate", validate)
     model = networks.pretrained(BACKBONE, lite0, 2, 1)
-    model, history = training.train(model, image_set(20, 1), image_set(10, 2), None, settings(epochs=3), 1)
+    model, history = fit(model, image_set(20, 1), image_set(10, 2), None, settings(epochs=3), 1)
     assert list(history["selected"]) == [False, True, False]
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in model.state_dict().items())
 

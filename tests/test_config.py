@@ -61,7 +61,7 @@ def test_the_defaults_of_one_study_are_not_another_ones():
         ({"gan": {"learning_rate": "1e-3"}}, "YAML reads 1e-3 as text: write 0.001"),
         ({"gan": 3}, "gan: 3 can't be used; write a block of settings"),
         ({"sizes": []}, "sizes: [] can't be used; write a list with at least 1 entries"),
-        ({"sizes": ["al"]}, "sizes.0: 'al' can't be used; write a whole number at least 3 or all"),
+        ({"sizes": ["al"]}, "sizes.0: 'al' can't be used; write a whole number at least 3 and at most 10000000 or all"),
         ({"sizes": [50, 50]}, "without repeats"),
         ({"device": "gpu"}, "device: 'gpu' can't be used; write one of auto, cpu, cuda"),
         ({"study": "../x"}, "study: '../x' can't be used"),
@@ -81,10 +81,22 @@ def test_the_defaults_of_one_study_are_not_another_ones():
         ({"gan": {"learning_rate": float("nan")}}, "gan.learning_rate: nan can't be used; write a number"),
         ({"gan": {"kimg": float("inf")}}, "gan.kimg: inf can't be used"),
         (
-            {"weights": {"efficientnet_b0": {"source": "timm", "sha256": "0" * 64}}},
-            "weights.efficientnet_b0.sha256: only a file is checked against it",
+            {"weights": {"efficientnet_b0": {"source": "package", "sha256": "0" * 64}}},
+            "weights.efficientnet_b0.sha256: comes with the package",
+        ),
+        (
+            {"weights": {"efficientnet_b0": {"source": "https://example.org/w.safetensors"}}},
+            "weights.efficientnet_b0.sha256: missing; what is fetched is checked against it",
         ),
         ({"weights": {"resnet5O": {"source": "timm"}}}, "weights.resnet5O: the study has no such network; it has"),
+        (
+            {"data": {"groups": "{size}.csv"}},
+            "data.groups: '{size}.csv' has braces, which Snakemake takes for a wildcard",
+        ),
+        (
+            {"synthetic": {"ratio_sweep": [0.5, 0.50000001]}},
+            "synthetic.ratio_sweep: two ratios are the same in 6 digits",
+        ),
         ({"gan": {"kimg": 2}}, "gan.snapshot_kimg: 200 is above gan.kimg 2"),
     ],
 )

@@ -137,6 +137,7 @@ def sets(tmp_path):
     return tmp_path
 
 
+@pytest.mark.usefixtures("no_network")
 def test_the_stage_measures_all_and_every_class(sets, lite0):
     assert run_stage(sets, lite0) == 0
     table = pd.read_csv(sets / "fidelity.csv", keep_default_na=False)

@@ -30,8 +30,9 @@ def tree(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """One size, one replicate, two backbones, no pair to compare."""
-    root = make_tree(tmp_path_factory.mktemp("bare"), TWO_BACKBONES)
+    """One size, one replicate, two backbones, no pair to compare; classes whose names say something to a program."""
+    odd = ["$a$ $\\frac$", "<b>&amp;--", "1", "100 % {x}\\n"]
+    root = make_tree(tmp_path_factory.mktemp("bare"), TWO_BACKBONES, odd)
     assert make_tables(root, TWO_BACKBONES) == 0
     return root
 

@@ -1,69 +1,26 @@
-"""A miniature of the published study, for real, on real radiographs: raw files to report, and what a rerun plans."""
+"""A miniature of the published study, for real, on real radiographs: raw files to report."""
 
 import json
 import re
-import shutil
 import xml.etree.ElementTree as ElementTree
 import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from miniature import STUDY, missing_radiographs, run
 from PIL import Image
-from running import CLASSES, ROOT, planned, snakemake
+from running import CLASSES
 from safetensors import safe_open
 
-RADIOGRAPHS = ROOT.parent / "shared" / "data" / "COVID-19_Radiography_Dataset"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not RADIOGRAPHS.is_dir(), reason=f"the real radiographs are not at {RADIOGRAPHS}"),
-]
-STUDY = {
-    "study": "mini",
-    "data_root": "radiographs",
-    "data": {"source": "radiography", "classes": CLASSES, "resolution": 32},
-    "splits": {"test_share": 0.25},
-    "sizes": [10, 20],
-    "replicates": 1,
-    "augmentations": ["none", "classical", "gan", "gan+classical"],
-    "backbones": ["tf_efficientnet_lite0"],
-    "synthetic": {"ratio_sweep": [0.5]},
-    "external_test": {"data_root": "elsewhere"},
-    "gan": {
-        **{"kimg": 0.2, "batch": 8, "channel_base": 512, "channel_max": 16, "latent": 16},
-        **{"log_kimg": 0.1, "snapshot_kimg": 0.1, "snapshot_images": 16},
-    },
-    "fidelity": {"extractor": "tf_efficientnet_lite0", "input_size": 32, "kid_subset_size": 6, "kid_subsets": 5},
-    "classifier": {"input_size": 32, "epochs": 2, "steps_per_epoch": 2, "batch": 8},
-    "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
-}
+from ganaug.overview.costs import costs
+from ganaug.overview.leftovers import leftovers
+from ganaug.overview.plan import read_plan
+
+pytestmark = [pytest.mark.slow, missing_radiographs]
 CELLS = 2 * 4
+FIGURES = 14
 TRAINED = CELLS + 2 + 2 + 1  # another ratio and synthetic-only at both sizes, border-only at the larger
-
-
-def run(folder, study, *arguments):
-    """Snakemake on a study written to the folder."""
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    return snakemake(folder, "--cores", "2", "--configfile", "study.yaml", *arguments)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A folder with 50 radiographs a class, two of them troublesome, 6 others elsewhere, and the finished study."""
-    folder = tmp_path_factory.mktemp("miniature")
-    for name in CLASSES:
-        images = folder / "radiographs" / name / "images"
-        images.mkdir(parents=True)
-        elsewhere = folder / "elsewhere" / name
-        elsewhere.mkdir(parents=True)
-        for number, path in enumerate(sorted((RADIOGRAPHS / name / "images").iterdir())[:56]):
-            shutil.copy(path, images if number < 50 else elsewhere)
-    covid, normal = (sorted((folder / "radiographs" / name / "images").iterdir()) for name in ("COVID", "Normal"))
-    covid[0].write_bytes(covid[0].read_bytes()[:2000])
-    shutil.copy(normal[0], normal[0].with_name("copy.png"))
-    run(folder, STUDY)
-    return folder
 
 
 def table(folder, name):
@@ -149,6 +106,7 @@ def test_weights_are_safetensors_and_figures_open(finished):
         with Image.open(results / "figures" / f"{name}.png") as image:
             assert min(image.size) > 200
         ElementTree.parse(results / "figures" / f"{name}.svg")
+        assert "mathdefault" not in (results / "figures" / f"{name}.svg").read_text()
 
 
 def test_the_report_stands_alone_and_does_not_call_real_images_synthetic(finished):
@@ -174,67 +132,9 @@ def test_every_job_left_its_command_and_what_made_it(finished):
     assert len(list(results.glob("benchmarks/train_gan/**/*.tsv"))) == 2
 
 
-def test_a_finished_study_plans_nothing(finished):
-    assert planned(run(finished, STUDY, "-n")) == {}
-
-
-def test_a_touched_source_file_plans_nothing(finished):
-    (ROOT / "src" / "ganaug" / "classify" / "training.py").touch()
-    assert planned(run(finished, STUDY, "-n")) == {}
-
-
-# What follows when a table may change. Of the 14 figures 9 read tables, 2 the synthetic images, one of these what is
-# nearest to them, one the GAN's snapshots, 2 the data.
-FIGURES = 14
-RESULTS = {"make_tables": 1, "make_figure": 9, "make_report": 1, "all": 1}
-SCORED = {"check_lineage": 1, "score_synthetic": 2, "score_external": CELLS}
-# Of the study's own ratio; cells with gan, gan+classical and synthetic-only.
-SYNTHETIC = {"sample_gan": 2, "check_synthetic": 2, "measure_fidelity": 2, "train_classifier": CELLS // 2 + 2}
-SYNTHETIC |= SCORED | {"score_external": CELLS // 2}
-
-
-@pytest.mark.parametrize(
-    ("change", "jobs"),
-    [
-        ({"classifier": {"epochs": 3}}, {"train_classifier": TRAINED} | SCORED),
-        (
-            {"classical": {"rotation_degrees": 5}},
-            {"train_classifier": CELLS // 2, "score_external": CELLS // 2, "check_lineage": 1},
-        ),
-        (
-            {"gan": {"r1_gamma": 2}},
-            {"train_gan": 2, "make_figure": FIGURES - 2}
-            | SYNTHETIC
-            | {"sample_gan": 4, "check_synthetic": 4, "train_classifier": CELLS // 2 + 4},
-        ),
-        ({"synthetic": {"ratio": 2}}, {"make_figure": 11} | SYNTHETIC),
-        ({"fidelity": {"kid_subsets": 6}}, {"measure_fidelity": 2, "make_figure": 10}),
-        ({"statistics": {"confidence": 0.9}}, {"make_figure": FIGURES}),
-        ({"probes": {"border": 0.2}}, {"train_classifier": 1, "check_lineage": 1}),
-    ],
-    ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
-)
-def test_a_changed_setting_reruns_what_reads_it(finished, change, jobs):
-    study = STUDY | {block: STUDY.get(block, {}) | values for block, values in change.items()}
-    assert planned(run(finished, study, "-n")) == RESULTS | jobs
-
-
-def test_a_title_remakes_the_report_alone(finished):
-    assert planned(run(finished, STUDY | {"title": "Another"}, "-n")) == {"make_report": 1, "all": 1}
-
-
-def test_an_augmentation_less_trains_nothing(finished):
-    jobs = planned(run(finished, STUDY | {"augmentations": ["none", "gan"]}, "-n"))
-    assert "train_classifier" not in jobs and "train_gan" not in jobs and jobs["make_tables"] == 1
-
-
-# A replicate has a border-only classifier too, at the largest size.
-@pytest.mark.parametrize(
-    ("change", "subsets", "borders"), [({"sizes": [10, 15, 20]}, 1, 0), ({"replicates": 2}, 2, 1)], ids=str
-)
-def test_a_size_or_a_replicate_more_adds_just_its_own(finished, change, subsets, borders):
-    jobs = planned(run(finished, STUDY | change, "-n"))
-    expected = dict.fromkeys(["make_subset", "check_leaks", "train_gan", "measure_fidelity"], subsets)
-    expected |= {"sample_gan": 2 * subsets, "train_classifier": 6 * subsets + borders, "score_external": 4 * subsets}
-    assert expected == {name: count for name, count in jobs.items() if name in expected}
-    assert "make_splits" not in jobs and "make_manifest" not in jobs
+def test_all_that_a_study_leaves_is_in_its_plan_and_done(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    plan = read_plan(finished / "results/mini/plan.json")
+    assert leftovers(plan) == ([], [])
+    found = costs(plan)
+    assert all(cost.done and cost.measured and cost.used.cpu > 0 for cost in found)

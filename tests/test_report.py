@@ -72,9 +72,10 @@ def settings_of(root, grid, generated=True, source="phantom", **more):
     return json.dumps(settings), config
 
 
-def report(root, grid, generated=True, source="phantom", **more):
+def report(root, grid, generated=True, source="phantom", unfinished=None, **more):
     settings, config = settings_of(root, grid, generated, source, **more)
-    assert main(["make_report", "--results", str(root), "--report", str(root / "r.html"), "--settings", settings]) == 0
+    command = ["make_report", "--results", str(root), "--report", str(root / "r.html"), "--settings", settings]
+    assert main([*command, *(["--unfinished", str(unfinished)] if unfinished else [])]) == 0
     return Page((root / "r.html").read_text(encoding="utf-8")), config
 
 

@@ -1,6 +1,7 @@
 """Seeds, whole files, progress, the stage command line and the import tracker."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ganaug import cli, files, imports
+from ganaug import cli, files, imports, provenance
+from ganaug.errors import UserError
 from ganaug.seeding import derive_seed
 
 SRC = Path(__file__).parent.parent / "src"
@@ -64,8 +66,8 @@ def test_arrays_are_memory_mapped(tmp_path):
     np.testing.assert_array_equal(mapped, array)
 
 
-def run_stage(*arguments, **options):
-    command = [sys.executable, "-m", "ganaug", *map(str, arguments)]
+def run_stage(*arguments, python=(), **options):
+    command = [sys.executable, *python, "-m", "ganaug", *map(str, arguments)]
     return subprocess.run(command, env={"PYTHONPATH": str(SRC)}, capture_output=True, text=True, **options)
 
 
@@ -90,15 +92,66 @@ def test_an_unknown_stage_lists_the_stages():
     assert "train_gan" in done.stderr
 
 
+HEAVY = {"torch", "torchvision", "timm", "torch_fidelity", "pandas", "scipy", "sklearn", "matplotlib", "jinja2"}
+# Those that a stage may import as it starts; where it is not listed, none. timm comes where a network is made.
+STARTS_WITH = {
+    "make_phantoms": {"scipy"},
+    "make_manifest": {"pandas", "scipy"},
+    "make_external_set": {"pandas", "scipy"},
+    "train_gan": {"pandas", "torch"},
+    "sample_gan": {"pandas", "torch"},
+    "convert_stylegan2": {"torch"},
+    "prepare_weights": {"torch"},
+    "measure_fidelity": {"pandas", "torch", "torchvision", "torch_fidelity", "scipy"},
+    "train_classifier": {"pandas", "torch"},
+    "score_images": {"pandas", "torch"},
+    "make_tables": {"pandas", "scipy", "sklearn"},
+    "make_figure": {"pandas", "matplotlib"},
+    "make_report": {"pandas", "jinja2"},
+}
+TABLES_ALONE = ["make_splits", "check_sizes", "make_subset", "make_test_set", "check_leaks", "check_lineage"]
+STARTS_WITH |= {stage: {"pandas"} for stage in [*TABLES_ALONE, "print_summary"]}
+
+
 @pytest.mark.parametrize("stage", cli.STAGES)
-def test_every_stage_explains_itself(stage):
-    done = run_stage(stage, "--help")
+def test_every_stage_explains_itself_and_imports_only_what_it_needs(stage):
+    done = run_stage(stage, "--help", python=["-X", "importtime"])
     assert done.returncode == 0, done.stderr
     assert f"ganaug {stage}" in done.stdout
+    imported = set(re.findall(r"\| +(\w+)$", done.stderr, flags=re.MULTILINE))
+    assert "ganaug" in imported  # or the list is not one of imports
+    assert imported & HEAVY <= STARTS_WITH.get(stage, set())
 
 
 def names(stage):
     return {str(path.relative_to(SRC / "ganaug")) for path in imports.files_of_stage(stage)}
+
+
+def test_an_input_that_is_not_what_its_stage_wrote_is_named(tmp_path):
+    images, made = tmp_path / "train.npy", tmp_path / "provenance.json"
+    images.write_bytes(b"whole")
+    files.write_json(made, {"stage": "make_subset", "outputs": {"results/x/train.npy": files.sha256_of(images)}})
+    assert provenance.checked([images, tmp_path]) == {str(images): files.sha256_of(images), str(tmp_path): "folder"}
+    images.write_bytes(b"whola")
+    with pytest.raises(UserError, match=r"train.npy is not what make_subset wrote.*Delete it and run"):
+        provenance.checked([images])
+    made.unlink()
+    assert provenance.checked([images])
+
+
+def test_images_can_be_read_from_a_copy_in_scratch(tmp_path, monkeypatch, caplog):
+    array = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    files.write_array(tmp_path / "a.npy", array)
+    (tmp_path / "node").mkdir()
+    monkeypatch.setenv("NODE_DISK", str(tmp_path / "node"))
+    monkeypatch.setenv("GANAUG_SCRATCH", "$NODE_DISK")
+    copy = files.open_array(tmp_path / "a.npy")
+    (tmp_path / "a.npy").write_bytes(b"")  # in place: whoever mapped this very file would see it
+    assert (copy == array).all() and not copy.flags.writeable
+    assert not list((tmp_path / "node").iterdir())  # nothing to clean up
+    files.write_array(tmp_path / "a.npy", array)
+    monkeypatch.setenv("GANAUG_SCRATCH", str(tmp_path / "nowhere"))
+    assert (files.open_array(tmp_path / "a.npy") == array).all() and "it is read where it is" in caplog.text
 
 
 def test_a_stage_depends_on_what_it_imports_and_on_nothing_else():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_stylegan2_training import CPU, SETTINGS
+from trainings import CPU, SETTINGS
 
 from ganaug.stylegan2.data import LabelledImages
 from ganaug.stylegan2.settings import TrainingSettings

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_stylegan2_training import OUTPUTS, TORCHRUN, inputs, start_process, train_command, trainer  # noqa: F401 (a fixture)
+from trainings import OUTPUTS, TORCHRUN, start_process, train_command, trainer
 
 from ganaug.cli import main
 from ganaug.errors import UserError
@@ -13,10 +13,10 @@ from ganaug.stylegan2.discriminator import minibatch_deviation
 from ganaug.stylegan2.parallel import Part
 
 
-def test_two_processes_give_the_result_of_one(inputs, tmp_path):  # noqa: F811
+def test_two_processes_give_the_result_of_one(gan_inputs, tmp_path):
     changes = {"kimg": 0.2, "batch": 16, "ada_kimg": 0.2, "ada_target": -1.0}  # p rises all the way
-    assert main(train_command(inputs, tmp_path / "one", tmp_path / "one" / "c", **changes)) == 0
-    command = train_command(inputs, tmp_path / "two", tmp_path / "two" / "c", **changes)
+    assert main(train_command(gan_inputs, tmp_path / "one", tmp_path / "one" / "c", **changes)) == 0
+    command = train_command(gan_inputs, tmp_path / "two", tmp_path / "two" / "c", **changes)
     assert start_process(command, TORCHRUN).wait(120) == 0
     one, two = (read_csv(tmp_path / name / OUTPUTS[1]) for name in ("one", "two"))
     assert one["ada_p"].max() > 0.1  # augmented, so the draws of the other half count
@@ -28,7 +28,7 @@ def test_two_processes_give_the_result_of_one(inputs, tmp_path):  # noqa: F811
     assert log.count("train_gan done") == 1
     assert len(list((tmp_path / "two" / "c").glob("*/*.pt"))) == 2
 
-    command = train_command(inputs, tmp_path / "two", tmp_path / "two" / "c", **{**changes, "kimg": 0.3})
+    command = train_command(gan_inputs, tmp_path / "two", tmp_path / "two" / "c", **{**changes, "kimg": 0.3})
     assert start_process(command, TORCHRUN).wait(120) == 0
     assert "resuming at 0.208 kimg" in (tmp_path / "two" / "log.txt").read_text()
 

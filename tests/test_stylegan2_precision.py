@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from test_stylegan2_training import CPU, SETTINGS, images_in_hand, trainer
+from trainings import CPU, SETTINGS, images_in_hand, trainer
 
+from ganaug.checkpoint import Checkpoints
 from ganaug.seeding import set_determinism
 from ganaug.stylegan2 import data as gan_data
-from ganaug.stylegan2.checkpoint import Checkpoints
 from ganaug.stylegan2.data import Stream
 from ganaug.stylegan2.discriminator import Discriminator
 from ganaug.stylegan2.generator import Architecture, Generator, use_half

@@ -1,6 +1,5 @@
 """Official pickles are read without running them, and start a training."""
 
-import json
 import logging
 import os
 import pickle
@@ -12,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_stylegan2_training import SETTINGS
+from trainings import train_command
 
 from ganaug.cli import main
 from ganaug.errors import UserError
@@ -206,17 +205,15 @@ def test_what_has_no_place_is_named(ffhq_like, caplog):
 def test_a_training_starts_from_the_weights(ffhq_like, tmp_path):
     """Shown by its first snapshot, which is of the given generator's moving average."""
     path, g, _ = ffhq_like
-    np.save(tmp_path / "i.npy", np.random.default_rng(0).integers(0, 256, (16, 16, 16), np.uint8))
-    pd.DataFrame({"class": ["a"] * 16, "label": 0}).to_csv(tmp_path / "t.csv", index=False)
-    arguments = ["train_gan", "--seed", "1", "--settings", json.dumps(SETTINGS | {"channel_base": 128, "kimg": 0.008})]
-    files = ["--images", "i.npy", "--table", "t.csv", "--generator", "g.safetensors", "--training-log", "l.csv"]
-    files += ["--snapshots", "s.npy", "--snapshot-table", "st.csv", "--checkpoints", "c", "--init-from", path.name]
-    arguments += [str(tmp_path / x) if not x.startswith("--") else x for x in files]
-    assert main(arguments) == 0
+    np.save(tmp_path / "train.npy", np.random.default_rng(0).integers(0, 256, (16, 16, 16), np.uint8))
+    pd.DataFrame({"class": ["a"] * 16, "label": 0}).to_csv(tmp_path / "train.csv", index=False)
+    command = train_command(tmp_path, tmp_path, tmp_path / "checkpoints", channel_base=128, kimg=0.008)
+    assert main([*command, "--init-from", str(path)]) == 0
     z = torch.randn(5, 8, generator=torch.Generator().manual_seed(derive_seed(1, "snapshots")))
     with torch.no_grad():
         expected = to_uint8(g(z, torch.zeros(5, 0)).mean(1, keepdim=True))
-    first, last = (np.load(tmp_path / "s.npy")[i] for i in (0, -1))
+    first, last = (np.load(tmp_path / "snapshots.npy")[i] for i in (0, -1))
     # The moving average is not thrown away by a ramp-up: one step later it is nearly the same.
-    assert np.abs(last.astype(int) - first).mean() < 2 and pd.read_csv(tmp_path / "l.csv")["kimg"].iloc[-1] == 0.008
+    assert np.abs(last.astype(int) - first).mean() < 2
+    assert pd.read_csv(tmp_path / "training.csv")["kimg"].iloc[-1] == 0.008
     assert np.abs(first.astype(int) - np.asarray(expected).reshape(first.shape)).max() <= 1

@@ -87,8 +87,8 @@ def test_what_cannot_be_had_is_explained(backbone, source, message):
 
 
 def test_without_network_and_cache_the_message_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody is there
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(UserError, match=r"machine with a network, or name a file: `weights: \{resnet18:"):
         weights(Settings("resnet18", "timm", None))
 

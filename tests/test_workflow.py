@@ -1,10 +1,14 @@
 """The workflow plans exactly the right jobs, by dry runs."""
 
 import re
+from collections import Counter
 
 import pytest
 import yaml
 from running import CLASSES, ROOT, planned, snakemake
+
+from ganaug.layout import FILES, FOLDERS
+from ganaug.overview.plan import read_plan
 
 
 def expected(study: dict, networks: int) -> dict[str, int]:
@@ -50,14 +54,21 @@ def empty_radiographs(tmp_path):
 @pytest.mark.parametrize(
     ("name", "networks", "total"), [("config", 1, 61), ("paper", 4, 400), ("xray-small", 1, 133), ("xray-64", 1, 45)]
 )
-def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs):
+def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs, monkeypatch):
     study = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
     arguments = ["-n", "--cores", "2", "--configfile", ROOT / "config" / f"{name}.yaml"]
     if study["data"]["source"] != "phantom":
         arguments += ["--config", f"data_root={empty_radiographs}"]
+    monkeypatch.setenv("GANAUG_PLAN", str(tmp_path / "plan.json"))
     jobs = planned(snakemake(tmp_path, *arguments))
     assert jobs == expected(study, networks)
     assert sum(jobs.values()) == total
+    told = read_plan(tmp_path / "plan.json")
+    assert Counter(job.rule for job in told.jobs) == Counter(jobs) - Counter(all=1)
+    for job in told.jobs:
+        for path in filter(None, [*job.outputs, job.log, job.benchmark, job.checkpoints]):
+            name = path.relative_to(told.results).parts[0]
+            assert name in FOLDERS + FILES, path
 
 
 def test_the_quickstart_is_the_default():

@@ -3,6 +3,9 @@
 A stage is a module with `add_arguments(parser)` and `run(args)`. It declares its files in the argument groups
 `inputs` and `outputs`, and gets `settings` (a dict), `seed`, `threads` and `device` from the options here. Modules are
 imported only when their stage runs, after the thread count is set, so that a process starts fast.
+
+Where it can need much memory it says in `LESS_MEMORY` what to lower. A function that `run` returns is called when the
+outputs and their provenance are whole.
 """
 
 import argparse
@@ -15,7 +18,9 @@ import sys
 import time
 from pathlib import Path
 
-from ganaug.errors import UserError
+from ganaug import attempts
+from ganaug.errors import Interrupted, UserError, out_of_memory
+from ganaug.files import disk_errors_explained
 
 STAGES = {
     "make_phantoms": "ganaug.data.phantom",
@@ -38,7 +43,9 @@ STAGES = {
     "make_tables": "ganaug.analysis.tables",
     "make_figure": "ganaug.analysis.figures",
     "make_report": "ganaug.report.page",
-    "show_status": "ganaug.status",
+    "show_estimate": "ganaug.overview.estimate",
+    "show_status": "ganaug.overview.status",
+    "list_leftovers": "ganaug.overview.leftovers",
     "print_summary": "ganaug.analysis.summary",
 }
 
@@ -50,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
             f"usage: python -m ganaug <stage> …  (--help for its options)\nstages: {' '.join(STAGES)}", file=sys.stderr
         )
         return 2
-    stage, started = argv[0], time.time()
+    started = time.time()
 
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--settings", type=json.loads, default={}, help="the stage's settings as JSON")
@@ -63,35 +70,70 @@ def main(argv: list[str] | None = None) -> int:
     known, _ = common.parse_known_args(argv[1:])
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read when the libraries load
         os.environ[name] = str(known.threads)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # what timm might fetch there has no known hash; see ganaug.downloads
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one writes for all
-    _start_log(known.log, ["python", "-m", "ganaug", *argv], first)
-    log = logging.getLogger("ganaug")
+    try:
+        with attempts.recorded(known.log if first else None) as attempt:
+            _start_log(known.log, ["python", "-m", "ganaug", *argv], first)
+            attempt.outcome = _run(argv, common, first, started)
+    except UserError as error:  # there is no place for the log
+        print(f"{argv[0]}: {error}", file=sys.stderr)
+        return 1
+    return 0 if attempt.outcome == attempts.DONE else 1
+
+
+def _run(argv: list[str], common: argparse.ArgumentParser, first: bool, started: float) -> str:
+    """Runs the stage and logs how it ends; returns that, by its name among the attempts."""
+    log, stage, module = logging.getLogger("ganaug"), argv[0], None
     try:
         module = importlib.import_module(STAGES[stage])
         parser = argparse.ArgumentParser(prog=f"python -m ganaug {stage}", description=module.__doc__, parents=[common])
         module.add_arguments(parser)
         args = parser.parse_args(argv[1:])
-        module.run(args)
+        from ganaug.provenance import checked, record
+
+        inputs = checked(_files(parser, args, "inputs"))
+        afterwards = module.run(args)
         if args.provenance and first:
             from ganaug.files import write_json
-            from ganaug.provenance import record
 
-            inputs, outputs = _files(parser, args, "inputs"), _files(parser, args, "outputs")
+            outputs = _files(parser, args, "outputs")
             write_json(args.provenance, record(stage, args.settings, args.seed, inputs, outputs, started))
+        if afterwards:
+            afterwards()
     except UserError as error:
         log.error("%s: %s", stage, error)
-        return 1
-    except Exception:
-        log.exception("%s failed", stage)
-        return 1
+        return attempts.STOPPED if isinstance(error, Interrupted) else attempts.FAILED
+    except KeyboardInterrupt as signalled:
+        log.error("%s: %s", stage, str(signalled) or "interrupted")
+        return attempts.STOPPED
+    except Exception as error:
+        if out_of_memory(error):
+            what = str(error).partition("\n")[0]
+            advice = getattr(module, "LESS_MEMORY", "give the job more (the rule's mem_mb)")
+            log.error("%s: memory ran out; %s. What failed: %s", stage, advice, what)
+        else:
+            log.exception("%s failed", stage)
+        return attempts.FAILED
     log.info("%s done in %.1f s", stage, time.time() - started)
-    return 0
+    return attempts.DONE
 
 
 def _files(parser: argparse.ArgumentParser, args: argparse.Namespace, title: str) -> list[Path]:
     group = next((g for g in parser._action_groups if g.title == title), None)
     values = [getattr(args, action.dest) for action in group._group_actions] if group else []
     return [value for value in values if value is not None]
+
+
+class LogFile(logging.FileHandler):
+    """A log file that does not end the work it tells of: where there is no room for it, the terminal says so once."""
+
+    told = False
+
+    def handleError(self, record):
+        if not self.told:
+            self.told = True
+            print(f"{self.baseFilename} can't be written: {sys.exc_info()[1]}; the work goes on", file=sys.stderr)
 
 
 def _start_log(path: Path | None, command: list[str], first: bool) -> None:
@@ -101,8 +143,9 @@ def _start_log(path: Path | None, command: list[str], first: bool) -> None:
     terminal.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
     if path and first:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(path, mode="w", encoding="utf-8")
+        with disk_errors_explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = LogFile(path, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(file)
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)

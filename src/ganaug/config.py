@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from ganaug.downloads import hash_in, is_url
 from ganaug.errors import UserError
 
 # JSON takes 2.0 for a whole number, and YAML has .nan and .inf: neither is a count or an amount of anything.
@@ -26,6 +27,12 @@ StrictValidator = jsonschema.validators.extend(
 )
 
 
+MOST_VALUES = 10_000
+MOST_NUMBER = 10**300  # a float holds no more, and Python does not write out all of it
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+MOST_CLASSIFIERS = 20_000  # more jobs than Snakemake plans in minutes
+
+
 def load_schema(path: Path | str) -> dict:
     return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
 
@@ -37,8 +44,10 @@ def resolve(config: dict, schema: dict, augmentations: dict[str, bool]) -> dict:
     each with whether it needs synthetic images. Raises UserError with one line per mistake: the key's path, what is
     wrong and what to write.
     """
-    validator = StrictValidator(schema)
-    mistakes = [line for error in validator.iter_errors(config) for line in _explain(error)]
+    mistakes = _unfit(config)
+    if not mistakes:
+        errors = StrictValidator(schema).iter_errors(config)
+        mistakes = list(dict.fromkeys(line for error in errors for line in _explain(error)))
     if not mistakes:
         config = with_defaults(copy.deepcopy(config), schema)
         config["sizes"].sort(key=lambda size: math.inf if size == "all" else size)  # so that curves run left to right
@@ -46,6 +55,28 @@ def resolve(config: dict, schema: dict, augmentations: dict[str, bool]) -> dict:
     if mistakes:
         raise UserError("the study's configuration can't be used:\n" + "\n".join(f"  {m}" for m in sorted(mistakes)))
     return config
+
+
+def _unfit(config) -> list[str]:
+    """What must not even be looked at more closely: too much of it (YAML's aliases multiply), unprintable text."""
+    waiting, lines, looked_at = [("", config)], [], 0
+    while waiting:
+        path, value = waiting.pop()
+        looked_at += 1
+        if looked_at > MOST_VALUES or path.count(".") > 20:
+            return [f"more than {MOST_VALUES} values, or blocks too deep in each other: this is no study"]
+        if isinstance(value, str) and UNPRINTABLE.search(value):
+            lines.append(f"{path}: {_shown(value)} holds a control character or half of one; write plain text")
+        if isinstance(value, int) and abs(value) > MOST_NUMBER:
+            lines.append(f"{path}: {_shown(value)} is no number of anything here")
+        if isinstance(value, dict):
+            odd = [key for key in value if not isinstance(key, str)]
+            lines += [
+                f"{f'{path}.' if path else ''}{_key(key)}: not the name of a setting; a name is text" for key in odd
+            ]
+        children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        waiting += [(f"{path}.{_key(key)}".lstrip("."), child) for key, child in children]
+    return lines
 
 
 def with_defaults(value, schema: dict):
@@ -65,24 +96,32 @@ def with_defaults(value, schema: dict):
 
 def _explain(error) -> list[str]:
     """One line per mistake of a jsonschema error."""
-    path = ".".join(map(str, error.absolute_path))
-    here = f"{path}: " if path else ""
+    path = ".".join(map(_key, error.absolute_path))
     if error.validator == "additionalProperties":
         known = error.schema["properties"]
         lines = []
         for key in error.instance.keys() - known.keys():
-            near = difflib.get_close_matches(str(key), known, n=1)
+            near = difflib.get_close_matches(_key(key), known, n=1)
             advice = f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(known)}"
-            lines.append(f"{f'{path}.{key}' if path else key}: unknown setting; {advice}")
+            lines.append(f"{f'{path}.' if path else ''}{_key(key)}: unknown setting; {advice}")
         return lines
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return [f"{f'{path}.{key}' if path else key}: missing; it has no default" for key in missing]
-    return [f"{here}{_shown(error.instance)} can't be used; write {_wanted(error.schema)}{_hint(error.instance)}"]
+    told = f"{_shown(error.instance)} can't be used; write {_wanted(error.schema)}{_hint(error.instance)}"
+    return [f"{path or 'all of it'}: {told}"]
+
+
+def _key(key) -> str:
+    """A key or an index as text: plain where it is a name, short and escaped where it is not."""
+    return key if isinstance(key, str) and key.isprintable() and len(key) <= 60 else _shown(key)
 
 
 def _shown(value) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out a whole number of more than 4,300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -106,9 +145,11 @@ def _wanted(schema: dict) -> str:
     words = " or ".join(names.get(t, t) for t in ([types] if isinstance(types, str) else types))
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     limits = [f"{word} {schema[key]}" for key, word in bounds.items() if key in schema]
-    limits += [f"with at least {schema['minItems']} entries"] if "minItems" in schema else []
+    for key, word in {"minItems": "at least", "maxItems": "at most"}.items():
+        limits += [f"with {word} {schema[key]} entries"] if key in schema else []
     limits += [f"a multiple of {schema['multipleOf']}"] if "multipleOf" in schema else []
     limits += ["without repeats"] if schema.get("uniqueItems") else []
+    limits += [f"with at most {schema['maxLength']} characters"] if "maxLength" in schema else []
     limits += [f"of the form {schema['pattern']}"] if "pattern" in schema else []
     return " ".join([words, " and ".join(limits)]).strip()
 
@@ -135,11 +176,33 @@ def _contradictions(config: dict, augmentations: dict[str, bool]) -> list[str]:
                 f"sizes: {size} leaves fewer than 2 training images per class beside {validation} for validation"
             )
     networks = {*config["backbones"], config["fidelity"]["extractor"]}
-    for name in sorted(config["weights"].keys() - networks):
-        lines.append(f"weights.{name}: the study has no such network; it has {', '.join(sorted(networks))}")
+    for name in config["weights"].keys() - networks:
+        lines.append(f"weights.{_key(name)}: the study has no such network; it has {', '.join(sorted(networks))}")
     for name, weights in config["weights"].items():
-        if weights["source"] in ("package", "timm", "torch-fidelity") and weights.get("sha256"):
-            lines.append(f"weights.{name}.sha256: only a file is checked against it; write the path of one as source")
+        if weights["source"] == "package" and weights["sha256"]:
+            lines.append(
+                f"weights.{_key(name)}.sha256: comes with the package, whose hash pip has checked; leave it out"
+            )
+        if is_url(weights["source"]) and not (weights["sha256"] or hash_in(weights["source"])):
+            lines.append(
+                f"weights.{_key(name)}.sha256: missing; what is fetched is checked against it. Fetch the file once, "
+                "make sure that it is the right one, and write what `sha256sum` says of it"
+            )
+    files = {"data.groups": data["groups"], "gan.init_from": config["gan"]["init_from"]}
+    files |= {f"weights.{name}.source": weights["source"] for name, weights in config["weights"].items()}
+    for path, file in files.items():
+        if file and re.search(r"[{}]", file):
+            lines.append(f"{path}: {_shown(file)} has braces, which Snakemake takes for a wildcard; rename the file")
+    ratios = {f"{ratio:g}" for ratio in config["synthetic"]["ratio_sweep"]}
+    if len(ratios) < len(config["synthetic"]["ratio_sweep"]):
+        lines.append("synthetic.ratio_sweep: two ratios are the same in 6 digits; leave one out")
+    grid = [len(config[name]) for name in ("augmentations", "sizes", "backbones")]
+    classifiers = (grid[0] + len(ratios)) * grid[1] * grid[2] * config["replicates"]
+    if classifiers > MOST_CLASSIFIERS:
+        lines.append(
+            f"replicates: with sizes, augmentations, ratios and backbones that makes {classifiers:,} classifiers; "
+            f"{MOST_CLASSIFIERS:,} is the most"
+        )
     if any(augmentations.get(name) for name in config["augmentations"]):
         lines += _gan_contradictions(config)
     return lines
@@ -150,6 +213,8 @@ def _gan_contradictions(config: dict) -> list[str]:
     lines, gan, fidelity = [], config["gan"], config["fidelity"]
     if gan["snapshot_kimg"] > gan["kimg"]:
         lines.append(f"gan.snapshot_kimg: {gan['snapshot_kimg']} is above gan.kimg {gan['kimg']}; write at most that")
+    if min(gan["log_kimg"], gan["snapshot_kimg"]) * 100_000 < gan["kimg"]:
+        lines.append("gan.log_kimg or gan.snapshot_kimg: makes more than 100,000 entries of gan.kimg; write more")
     if gan["batch"] % (4 * gan["gpus"]):
         lines.append(
             f"gan.batch: {gan['batch']} can't be shared by {gan['gpus']} GPUs; write a multiple of {4 * gan['gpus']}"

@@ -9,16 +9,17 @@ from ganaug.errors import UserError
 def pick_device(device: str):
     """The torch.device for a setting: `cpu`, `cuda`, or `auto` (CUDA where there is one).
 
-    Raises UserError where CUDA is asked for and missing, or a scheduler has given the job a GPU that PyTorch does not
-    find: hours on a CPU would be a silent surprise.
+    Raises UserError where CUDA is asked for and missing, and where PyTorch finds none in a job of a cluster, whose
+    networks belong on GPUs: hours on a CPU would be a silent surprise.
     """
     import torch
 
-    given = os.environ.get("SLURM_JOB_GPUS") or os.environ.get("SLURM_STEP_GPUS")
-    if device == "auto" and given and not torch.cuda.is_available():
+    if device == "auto" and "SLURM_JOB_ID" in os.environ and not torch.cuda.is_available():
+        numbers = os.environ.get("SLURM_JOB_GPUS") or os.environ.get("SLURM_STEP_GPUS")
+        given = f"GPU {numbers}" if numbers else "no GPU"
         raise UserError(
-            f"SLURM gave this job GPU {given} of node {platform.node()}, but PyTorch finds no CUDA there; mend the "
-            "node or its driver, or write `device: cpu` in the study"
+            f"SLURM job {os.environ['SLURM_JOB_ID']} was given {given} of node {platform.node()}, and PyTorch finds no "
+            "CUDA there; mend the node, its driver or the profile's partition, or write `device: cpu` in the study"
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

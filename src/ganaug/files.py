@@ -1,12 +1,27 @@
 """Outputs are written whole or not at all: to a temporary name beside the target, then renamed."""
 
 import contextlib
+import csv
+import errno
 import hashlib
 import json
+import logging
 import os
+import platform
+import re
 import shutil
 import tempfile
+import time
+import zipfile
 from pathlib import Path
+
+from ganaug.errors import DiskFull, UserError
+
+HOST = re.sub(r"\W", "-", platform.node())
+TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<host>[\w-]*)-(?P<pid>\d+)(?P<suffix>\.[^.]*)?")
+ABANDONED = 86400  # seconds after which another machine's temporary file belongs to no living process
+
+log = logging.getLogger("ganaug")
 
 
 @contextlib.contextmanager
@@ -14,34 +29,118 @@ def written_whole(path: Path | str):
     """Context that yields a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     On an exception nothing appears under `path`, and what stood there before is untouched. The temporary name keeps
-    the target's suffix, since some writers choose their format by it.
+    the target's suffix, since some writers choose their format by it. What a killed writer of `path` has left is
+    removed. Raises UserError, DiskFull where it is that, where `path` can't be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb") as f:
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_errors_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent, path)
+        temporary = _temporary(path)
+        try:
+            temporary.touch()  # the folder's faults come up here, and not in a library that words them in its own way
+            yield temporary
+            with open(temporary, "rb") as f:
+                os.fsync(f.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def folder_written_whole(path: Path | str):
     """Like `written_whole` for a folder: yields an empty temporary folder that replaces `path` on success."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary.chmod(0o755)
+    with disk_errors_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.with_name(f"{path.name}-before")
+        for target in (path, before):
+            remove_leftovers(path.parent, target)
+        temporary, old = _temporary(path), _temporary(before)
+        try:
+            temporary.mkdir()
+            yield temporary
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, old)  # renamed, not deleted: a kill in between must not leave half a folder
+            os.replace(temporary, path)
+        finally:
+            for folder in (temporary, old):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{HOST}-{os.getpid()}{path.suffix}")
+
+
+def remove_leftovers(folder: Path, target: Path | None = None) -> None:
+    """Removes temporary files and folders of killed writers; with a target, those of its writers alone.
+
+    Another process may be writing to the folder at this moment. So what is removed is of a process of this machine that
+    has ended, or has not changed for a day.
+    """
+    for old in folder.iterdir():
+        parts = TEMPORARY.fullmatch(old.name)
+        if parts and (target is None or (target.stem, target.suffix) == (parts["stem"], parts["suffix"] or "")):
+            with contextlib.suppress(FileNotFoundError):  # another process may be quicker
+                ended = parts["host"] == HOST and not _running(int(parts["pid"]))
+                if ended or time.time() - old.stat().st_mtime > ABANDONED:
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
+def _running(pid: int) -> bool:
+    """Whether another process has this number. This one's own leftovers are of a namesake that has ended."""
+    if pid == os.getpid():
+        return False
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def disk_errors_explained(path: Path):
+    """Context in which a full disk or a folder that can't be written to becomes a UserError that says what to do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        number, text = getattr(error, "errno", None), str(error)
+        # safetensors has no errno, but the system's words in its message.
+        if number in (errno.ENOSPC, errno.EDQUOT) or "os error 28)" in text or "os error 122)" in text:
+            raise DiskFull(
+                f"{path} can't be written: the disk is full, or a quota is used up; make room in {path.parent} and run "
+                "the same command again"
+            ) from error
+        ours = Path(getattr(error, "filename", None) or path).absolute()
+        if number in (errno.EROFS, errno.EACCES, errno.EPERM) and (
+            ours.is_relative_to(path.parent.absolute()) or path.absolute().is_relative_to(ours)
+        ):
+            raise UserError(
+                f"the folder {path.parent} can't be written to: {error.strerror}; make it writable for this user, or "
+                "work in another folder (snakemake --directory)"
+            ) from error
+        raise
+
+
+class PythonFile:
+    """Wraps an open file for libraries that write to a plain one from C, where what the system says of a fault is lost.
+
+    Keeps the SHA-256 of what is written.
+    """
+
+    def __init__(self, file):
+        self.file, self.hash = file, hashlib.sha256()
+
+    def write(self, data) -> int:
+        self.hash.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -61,7 +160,12 @@ def read_json(path: Path | str):
 def write_csv(path: Path | str, table) -> None:
     """A pandas table without its index; floats with all the digits that round-trip."""
     with written_whole(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        # A carriage return in a file's name would end a line; the writer quotes it only where it quotes all text.
+        returns = any(
+            table[name].astype(str).str.contains("\r").any() for name in table.select_dtypes(exclude=["number", "bool"])
+        )
+        quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+        table.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting)
 
 
 def read_csv(path: Path | str, **options):
@@ -76,7 +180,27 @@ def write_array(path: Path | str, array) -> None:
     import numpy as np
 
     with written_whole(path) as temporary, open(temporary, "wb") as f:
-        np.save(f, array)
+        np.save(PythonFile(f), array)
+
+
+def open_array(path: Path | str):
+    """A .npy file as a read-only, memory-mapped array.
+
+    Where the environment variable GANAUG_SCRATCH names a folder (on a node's own disk; other variables in it are
+    expanded, as in $TMPDIR), from a copy there, which has no name any more and so vanishes with the process. Where that
+    can't be had, from the file itself.
+    """
+    import numpy as np
+
+    scratch = os.path.expandvars(os.environ.get("GANAUG_SCRATCH", ""))
+    if scratch:
+        try:
+            with tempfile.NamedTemporaryFile(prefix="ganaug-", suffix=".npy", dir=scratch) as copy:
+                shutil.copyfile(path, copy.name)
+                return np.load(copy.name, mmap_mode="r")
+        except OSError as error:
+            log.warning("no copy of %s in the scratch folder %s (%s): it is read where it is", path, scratch, error)
+    return np.load(path, mmap_mode="r")
 
 
 def write_tensors(path: Path | str, tensors: dict, **metadata: str) -> None:
@@ -95,3 +219,14 @@ def write_tensors(path: Path | str, tensors: dict, **metadata: str) -> None:
 def sha256_of(path: Path | str) -> str:
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def check_unpacked_size(file, size: int) -> None:
+    """Raises ValueError for a file of torch (path or open file) that unpacks to more than its `size` in bytes.
+
+    torch itself compresses nothing.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if sum(part.file_size for part in archive.infolist()) > size:
+                raise ValueError("it unpacks to more than it holds")

@@ -2,9 +2,12 @@
 
 import ast
 import functools
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from ganaug.cli import STAGES
+from ganaug.files import sha256_of
 
 SOURCE = Path(__file__).parent.parent
 
@@ -22,6 +25,20 @@ def files_of_stage(stage: str) -> list[Path]:
             found.add(path)
             waiting += _imports(path)
     return sorted(path for path in found if path.stat().st_size)
+
+
+def digest_of_stage(stage: str, others: Iterable[Path] = ()) -> str:
+    """SHA-256 over names and contents of a stage's source files, and of `others` that it reads; not of their place."""
+    digest = hashlib.sha256()
+    for path in [*files_of_stage(stage), *sorted(others)]:
+        digest.update(f"{path.relative_to(SOURCE)}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def digest_of_all_stages() -> dict[str, str]:
+    """Of those that results come from: not of the report and of what only looks."""
+    looking = ("show_", "list_", "print_", "convert_", "make_report")
+    return {stage: digest_of_stage(stage) for stage in STAGES if not stage.startswith(looking)}
 
 
 def _file_of(module: str) -> Path | None:

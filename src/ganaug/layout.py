@@ -8,6 +8,13 @@ AT_RATIO = "/ratio-{ratio}"
 # A cell; the augmentation may be `gan@<ratio>`.
 CELL = "{augmentation}/size-{size}/replicate-{replicate}/{backbone}"
 
+# All that the workflow writes lies in these, and in the report and the plan. Anything else there is not of its making.
+FOLDERS = ("data", "subsets", "gan", "synthetic", "fidelity", "weights", "cells", "external", "tables", "figures")
+FOLDERS += ("checkpoints", "logs", "benchmarks")
+# What an incomplete study's report adds: what is missing, and the report before it. A complete run takes them away.
+OF_INCOMPLETE = ("unfinished.json", "report.before.html", "tables/missing.csv")
+FILES = ("plan.json", "report.html", *OF_INCOMPLETE)
+
 
 def subset_folder(stage: str, size, replicate) -> PurePosixPath:
     """Folder, below results/<study>, of a stage that is run per (size, replicate): `subsets`, `gan`, `fidelity`, …"""

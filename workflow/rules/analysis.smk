@@ -10,12 +10,13 @@ localrules:
 
 rule check_lineage:
     input:
-        src=sources("check_lineage"),
-        cells=all_cells("provenance.json"),
+        cells=lambda wildcards: all_cells("provenance.json"),
         subsets=subsets(f"subsets/{SUBSET}/provenance.json"),
         test=f"{RESULTS}/data/test.provenance.json",
         gans=subsets(f"gan/{SUBSET}/provenance.json") if GENERATED else [],
         synthetic=subsets(f"synthetic/{SUBSET}/provenance.json") if GENERATED else [],
+        ratios=subsets(f"synthetic/{SUBSET}{AT_RATIO}/provenance.json", ratio=RATIOS),
+        missing=UNFINISHED if INCOMPLETE else [],
     output:
         report=f"{RESULTS}/cells/lineage.json",
     log:
@@ -26,25 +27,29 @@ rule check_lineage:
         mem_mb=scaled(1000),
         runtime=scaled(30),
     params:
+        code=code("check_lineage"),
         settings=grid_settings(),
-        results=constant(RESULTS),
+        results=study_folder,
+        unfinished=unfinished,
     shell:
-        "python -m ganaug check_lineage --settings {params.settings:q} --results {params.results}"
+        "python -m ganaug check_lineage --settings {params.settings:q} --results {params.results} {params.unfinished}"
         " --report {output.report} --log {log}"
 
 
 rule make_tables:
     input:
-        src=sources("make_tables"),
         lineage=f"{RESULTS}/cells/lineage.json",
-        predictions=all_cells("predictions.csv"),
-        external=cells("predictions.csv", folder="external") if EXTERNAL else [],
-        scored=(
-            expand(
-                f"{RESULTS}/synthetic/{SUBSET}/scored-{{backbone}}.csv",
-                size=STUDY["sizes"],
-                replicate=replicates(),
-                backbone=STUDY["backbones"],
+        predictions=lambda wildcards: all_cells("predictions.csv"),
+        external=lambda wildcards: cells("predictions.csv", folder="external") if EXTERNAL else [],
+        external_images=f"{RESULTS}/external/images.csv" if EXTERNAL else [],
+        scored=lambda wildcards: (
+            there(
+                expand(
+                    f"{RESULTS}/synthetic/{SUBSET}/scored-{{backbone}}.csv",
+                    size=STUDY["sizes"],
+                    replicate=replicates(),
+                    backbone=STUDY["backbones"],
+                )
             )
             if "synthetic-only" in PROBES
             else []
@@ -57,6 +62,7 @@ rule make_tables:
         curves=subsets(f"fidelity/{SUBSET}/curve.csv") if GENERATED else [],
         memorisation=subsets(f"fidelity/{SUBSET}/memorisation.csv") if GENERATED else [],
         training=subsets(f"gan/{SUBSET}/training.csv") if GENERATED else [],
+        missing=UNFINISHED if INCOMPLETE else [],
     output:
         report(
             f"{RESULTS}/tables/summary.csv",
@@ -74,21 +80,23 @@ rule make_tables:
         "../../envs/ganaug.yaml"
     resources:
         mem_mb=scaled(2000),
-        runtime=scaled(60),
+        runtime=scaled(minutes("make_tables", 1)),
     params:
+        code=code("make_tables"),
         settings=grid_settings("statistics", ratio=STUDY["synthetic"]["ratio"]),
         seed=seed("statistics"),
-        results=constant(RESULTS),
-        tables=" ".join(f"--{name.replace('_', '-')} {RESULTS}/tables/{name}.csv" for name in TABLES),
+        results=study_folder,
+        unfinished=unfinished,
+        tables=table_options,
     shell:
-        "python -m ganaug make_tables --settings {params.settings:q} --seed {params.seed} --results {params.results} {params.tables}"
-        " --provenance {output.provenance} --log {log}"
+        "python -m ganaug make_tables --settings {params.settings:q} --seed {params.seed} --results {params.results}"
+        " {params.unfinished} {params.tables} --provenance {output.provenance} --log {log}"
 
 
 rule make_figure:
     input:
-        src=sources("make_figure"),
         data=figure_data,
+        missing=UNFINISHED if INCOMPLETE else [],
     output:
         png=report(
             f"{RESULTS}/figures/{{figure}}.png",
@@ -105,21 +113,27 @@ rule make_figure:
         mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
-        settings=grid_settings("statistics.confidence", "figures.dpi"),
-        results=constant(RESULTS),
+        code=code("make_figure"),
+        settings=figure_settings,
+        results=study_folder,
+        unfinished=unfinished,
     shell:
         "python -m ganaug make_figure --figure {wildcards.figure} --settings {params.settings:q}"
-        " --results {params.results} --png {output.png} --svg {output.svg} --log {log}"
+        " --results {params.results} {params.unfinished} --png {output.png} --svg {output.svg} --log {log}"
 
 
 rule make_report:
     input:
-        src=sources("make_report"),
-        template=templates(),
         tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES),
         figures=expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=FIGURES, suffix=["png", "svg"]),
         leaks=subsets(f"subsets/{SUBSET}/leaks.json"),
         sizes=f"{RESULTS}/data/sizes.csv",
+        # Each of them by name: of a job that failed or was interrupted nothing is left, and Snakemake would not look
+        # behind the older results that were made from what it had left before.
+        made=lambda wildcards: made(),
+        missing=UNFINISHED if INCOMPLETE else [],
+        data=[f"{RESULTS}/data/near_copies.json", f"{RESULTS}/data/problems.csv"],
+        external=[f"{RESULTS}/external/images.csv", f"{RESULTS}/external/left_out.csv"] if EXTERNAL else [],
     output:
         report=report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
     log:
@@ -130,8 +144,10 @@ rule make_report:
         mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
+        code=code("make_report", templates()),
         settings=report_settings,
-        results=constant(RESULTS),
+        results=study_folder,
+        unfinished=unfinished,
     shell:
-        "python -m ganaug make_report --settings {params.settings:q} --results {params.results}"
+        "python -m ganaug make_report --settings {params.settings:q} --results {params.results} {params.unfinished}"
         " --report {output.report} --log {log}"

@@ -7,7 +7,6 @@ localrules:
 
 rule prepare_weights:
     input:
-        src=sources("prepare_weights"),
         file=weights_file,
     output:
         weights=f"{RESULTS}/weights/{{backbone}}.safetensors",
@@ -21,6 +20,7 @@ rule prepare_weights:
         mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
+        code=code("prepare_weights"),
         settings=lambda wildcards: json.dumps(weights_of(wildcards.backbone), sort_keys=True),
     shell:
         "python -m ganaug prepare_weights --settings {params.settings:q} --weights {output.weights}"
@@ -30,8 +30,7 @@ rule prepare_weights:
 rule train_classifier:
     input:
         unpack(synthetic_set),
-        src=sources("train_classifier"),
-        leaks=ancient(f"{RESULTS}/subsets/{SUBSET}/leaks.json"),
+        leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
         weights=f"{RESULTS}/weights/{{backbone}}.safetensors",
         train_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         train_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
@@ -52,12 +51,16 @@ rule train_classifier:
         "../../envs/ganaug.yaml"
     threads: STUDY["threads"]["classifier"]
     resources:
-        gpu=gpus,
-        mem_mb=scaled(8000),
-        runtime=scaled(480),
+        gpu=GPU,
+        mem_mb=scaled(largest_mb),
+        runtime=slot(minutes("train_classifier", STUDY["threads"]["classifier"], STUDY["sizes"][-1])),
+        # It decides no byte, so it is no param: a change reruns nothing.
+        checkpoint_seconds=STUDY["classifier"]["checkpoint_seconds"],
     params:
+        code=code("train_classifier"),
         settings=settings(
             "classifier",
+            without=["checkpoint_seconds"],
             augmentation=base,
             augmentation_settings=augmentation_settings,
             backbone=lambda wildcards: wildcards.backbone,
@@ -71,6 +74,8 @@ rule train_classifier:
             if SYNTHETIC[base(wildcards)]
             else ""
         ),
+        # Not an output: what a killed training has reached must outlive it.
+        checkpoints=f"{RESULTS}/checkpoints/classifier/{CELL}",
     shell:
         "python -m ganaug train_classifier --settings {params.settings:q} --seed {params.seed}"
         " --threads {params.threads} --device {params.device} --weights {input.weights}"
@@ -78,16 +83,16 @@ rule train_classifier:
         " --validation-images {input.validation_images} --validation-table {input.validation_table}"
         " --test-images {input.test_images} --test-table {input.test_table} {params.synthetic}"
         " --model {output.model} --history {output.history} --predictions {output.predictions}"
+        " --checkpoints {params.checkpoints} --checkpoint-seconds {resources.checkpoint_seconds}"
         " --provenance {output.provenance} --log {log}"
 
 
 rule score_synthetic:
     input:
-        src=sources("score_images"),
         model=f"{RESULTS}/cells/none/size-{{size}}/replicate-{{replicate}}/{{backbone}}/model.safetensors",
         images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
         table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
-        check=ancient(f"{RESULTS}/synthetic/{SUBSET}/check.json"),
+        check=f"{RESULTS}/synthetic/{SUBSET}/check.json",
     output:
         predictions=f"{RESULTS}/synthetic/{SUBSET}/scored-{{backbone}}.csv",
     log:
@@ -96,10 +101,11 @@ rule score_synthetic:
         "../../envs/ganaug.yaml"
     threads: STUDY["threads"]["classifier"]
     resources:
-        gpu=gpus,
-        mem_mb=scaled(4000),
-        runtime=scaled(60),
+        gpu=GPU,
+        mem_mb=scaled(largest_mb),
+        runtime=scaled(minutes("score_synthetic", STUDY["threads"]["classifier"], STUDY["sizes"][-1])),
     params:
+        code=code("score_images"),
         threads=STUDY["threads"]["classifier"],
         device=STUDY["device"],
     shell:

@@ -1,5 +1,7 @@
 # What all rules share: the checked study, its grid, and how a stage is called.
 
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -13,6 +15,7 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 # Jobs run this checkout's package with the Python that runs Snakemake, activated environment or not.
 os.environ.update(
+    GANAUG_ROOT=str(ROOT),
     PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")])),
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
 )
@@ -21,26 +24,56 @@ if str(ROOT / "src") not in sys.path:
 
 from ganaug.classify.augmentations import ALL, AUGMENTATIONS
 from ganaug.config import load_schema, resolve
-from ganaug.data.sources import listing_digest
+from ganaug.data.listing import listing_digest
+from ganaug.downloads import is_url
 from ganaug.errors import UserError
-from ganaug.files import write_json
-from ganaug.imports import files_of_stage
+from ganaug.files import read_json, write_json
+from ganaug.imports import digest_of_all_stages, digest_of_stage
 from ganaug.layout import AT_RATIO, CELL, SUBSET
+from ganaug.provenance import git_commit
 from ganaug.seeding import derive_seed
+
+
+def listing(root, source, classes, follow_links):
+    """What a data root holds, for a param: an image added, removed or changed is seen in it.
+
+    Only the driver compares it. A job on a node need not look at all images again.
+    """
+    cache = Path(".snakemake", "images", hashlib.sha256(os.path.abspath(root).encode()).hexdigest()[:16] + ".json")
+    return listing_digest(Path(root), source, classes, follow_links, cache) if workflow.is_main_process else ""
+
+
+@contextlib.contextmanager
+def told_in_words():
+    """What the package tells a user, a full disk say, as an error of Snakemake's, which it shows without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 SYNTHETIC = {name: augmentation.synthetic for name, augmentation in ALL.items()}
-try:
-    STUDY = resolve(config, load_schema(SCHEMA), {name: SYNTHETIC[name] for name in AUGMENTATIONS})
+with told_in_words():
+    if "unfinished" in config and "GANAUG_PARTIAL" not in os.environ:
+        raise UserError("unfinished: no setting of a study; the workflow gives it to itself")
+    given = {name: value for name, value in config.items() if name != "unfinished"}
+    STUDY = resolve(given, load_schema(SCHEMA), {name: SYNTHETIC[name] for name in AUGMENTATIONS})
     DATA = STUDY["data"]
     PHANTOM = DATA["source"] == "phantom"
     DATA_ROOT = f"results/{STUDY['study']}/data/phantoms" if PHANTOM else os.path.expanduser(STUDY["data_root"])
-    # An image added, removed or changed is seen in the listing: names, sizes and times of change.
-    LISTING = "" if PHANTOM else listing_digest(Path(DATA_ROOT), DATA["source"], DATA["classes"])
-except UserError as error:
-    raise WorkflowError(str(error)) from None
+    LISTING = "" if PHANTOM else listing(DATA_ROOT, DATA["source"], DATA["classes"], DATA["follow_links"])
+
+# In the environment of jobs, and no param: where images are read from reruns nothing.
+os.environ.update(GANAUG_SCRATCH=STUDY["scratch"] or "")
+if workflow.is_main_process:  # for jobs that a profile hands it to, since they run outside of the checkout
+    os.environ.update(GANAUG_COMMIT=git_commit() or "")
 
 RESULTS = f"results/{STUDY['study']}"
+# Not a setting: the run that makes the report of an incomplete study is told by it what is missing (partial.smk).
+INCOMPLETE = config.get("unfinished")
+UNFINISHED = f"{RESULTS}/unfinished.json"
+MISSING = {output for job in INCOMPLETE["jobs"] for output in job["outputs"]} if INCOMPLETE else set()
 GENERATED = any(SYNTHETIC[name] for name in STUDY["augmentations"])
 # Ratios beside the study's own, as in paths.
 RATIOS = [f"{ratio:g}" for ratio in sorted(STUDY["synthetic"]["ratio_sweep"]) if ratio != STUDY["synthetic"]["ratio"]]
@@ -59,6 +92,7 @@ TABLES += ["ratio_sweep"] if RATIOS else []
 TABLES += ["transfer"] if "synthetic-only" in PROBES else []
 TABLES += ["shortcut"] if "border-only" in PROBES else []
 TABLES += ["external_cells", "external_summary", "external_comparisons"] if EXTERNAL else []
+TABLES += ["missing"] if INCOMPLETE else []
 # What each figure reads.
 FIGURES = {
     "learning_curve": ["tables/cells.csv", "tables/summary.csv", "tables/subsets.csv"],
@@ -104,9 +138,12 @@ wildcard_constraints:
     figure=r"[a-z_]+",
 
 
-def sources(stage):
-    """The source files that decide what a stage does: inputs, so that a change in one reruns the stage."""
-    return [os.path.relpath(path) for path in files_of_stage(stage)]
+def code(stage, others=()):
+    """A digest of the source files that decide what a stage does: a param, so that a change in one reruns the stage.
+
+    As inputs, which Snakemake compares too, they would rerun everything when the checkout lies elsewhere.
+    """
+    return digest_of_stage(stage, others)
 
 
 def settings(*names, without=(), **more):
@@ -132,6 +169,34 @@ def settings(*names, without=(), **more):
 def constant(folder):
     """A params function: a folder that every job of a rule gets. In a plain string Snakemake would expand braces."""
     return lambda wildcards: folder
+
+
+def of_the_user(path, setting):
+    """An input that a setting names, if it does: where the user put it, also for a study that lies in a storage."""
+    if not path:
+        return []
+    path = os.path.expanduser(path)
+    if workflow.is_main_process and not os.path.isfile(path):  # a pipe or a device would be read for ever
+        raise WorkflowError(f"{setting}: there is no file {path!r} (paths count from {os.getcwd()})")
+    return local(path)
+
+
+# A storage plugin hands a job copies of its files in another folder, which these params functions find.
+
+
+def study_folder(wildcards, input):
+    """Where a job finds the study's results."""
+    return input[0][: input[0].rindex(f"{RESULTS}/")] + RESULTS
+
+
+def data_root(wildcards, input):
+    """Where a job finds the raw images."""
+    return input.phantoms if PHANTOM else DATA_ROOT
+
+
+def table_options(wildcards, output):
+    """The tables that a job writes, as options."""
+    return " ".join(f"--{Path(path).stem.replace('_', '-')} {path}" for path in output if path.endswith(".csv"))
 
 
 def seed(stage, *wildcard_names):
@@ -165,51 +230,14 @@ def size_of(wildcards):
     return wildcards.size if wildcards.size == "all" else int(wildcards.size)
 
 
-def gpus(wildcards):
-    return 0 if STUDY["device"] == "cpu" else 1
+def there(files):
+    """Of the files those that are not known to be missing."""
+    return [path for path in files if path not in MISSING]
 
 
-# Processes that share a GAN training, one per GPU.
-SHARES = 1 if STUDY["device"] == "cpu" else STUDY["gan"]["gpus"]
-
-
-def launcher():
-    """The start of a GAN training's command: one process, or one per GPU."""
-    # The dashes keep torchrun from taking the stage's --log for a short form of its own options.
-    return "python -m" if SHARES == 1 else f"torchrun --standalone --nproc-per-node {SHARES} -m --"
-
-
-def scaled(amount):
-    """A resource that grows with the attempts, up to the third, for jobs that ran out of it.
-
-    amount: a number, or a function of the wildcards.
-    """
-
-    def grown(wildcards, attempt):
-        return (amount(wildcards) if callable(amount) else amount) * min(attempt, 3)
-
-    return grown
-
-
-def gan_minutes(wildcards):
-    """Time of one slot of a GAN training: ample for all of it, and a day at most; the next attempt goes on from there.
-
-    30 seconds per kimg at 256 x 256 on a GPU, 25 times as long on a CPU.
-    """
-    seconds = 30 * STUDY["gan"]["kimg"] * (DATA["resolution"] / 256) ** 2 * (25 if STUDY["device"] == "cpu" else 1)
-    return min(1440, 60 + int(seconds / 60))
-
-
-def packed_mb(wildcards):
-    """Memory for a process that works on a subset's images: its own, and four copies of them."""
-    classes = len(DATA["classes"] or []) or 10
-    images = classes * (20000 if wildcards.size == "all" else int(wildcards.size))
-    return 4000 + 4 * images * DATA["resolution"] ** 2 // 10**6
-
-
-def subsets(path):
-    """A file of every (size, replicate)."""
-    return expand(f"{RESULTS}/{path}", size=STUDY["sizes"], replicate=replicates())
+def subsets(path, **more):
+    """A file of every (size, replicate), and of all values of `more`."""
+    return there(expand(f"{RESULTS}/{path}", size=STUDY["sizes"], replicate=replicates(), **more))
 
 
 def replicates():
@@ -223,7 +251,7 @@ def synthetic_set(wildcards):
     ratio = wildcards.augmentation.partition("@")[2]
     folder = f"{RESULTS}/synthetic/{SUBSET}" + (AT_RATIO.format(ratio=ratio) if ratio else "")
     files = {"synthetic_images": f"{folder}/images.npy", "synthetic_table": f"{folder}/images.csv"}
-    return files | {"synthetic_check": ancient(f"{folder}/check.json")}
+    return files | {"synthetic_check": f"{folder}/check.json"}
 
 
 def ratio_of(wildcards):
@@ -240,8 +268,18 @@ def weights_of(network):
 
 def weights_file(wildcards):
     """The file that a network's weights come from, where the study names one."""
-    source = weights_of(wildcards.backbone)["source"]
-    return [] if source in ("package", "timm", "torch-fidelity") else os.path.expanduser(source)
+    return local_weights(wildcards.backbone)
+
+
+def local_weights(network):
+    """The file of weights that the study names for a network; none where they come from a package or an address."""
+    source = weights_of(network)["source"]
+    named = source in ("package", "timm", "torch-fidelity") or is_url(source)
+    return [] if named else of_the_user(source, f"weights.{network}.source")
+
+
+for network in STUDY["weights"]:
+    local_weights(network)  # one that is not there is told before anything is planned
 
 
 # The cells of the study, for the stages that read them all.
@@ -255,6 +293,24 @@ def grid_settings(*names, **more):
     return settings(*names, **{name: lambda _, value=value: value for name, value in (GRID | more).items()})
 
 
+# What figures of images read of the grid and the statistics; of the others each reads most of it.
+READ_BY_FIGURE = {"class_examples": [], "near_copies": []}
+READ_BY_FIGURE |= dict.fromkeys(["real_and_generated", "closest_pairs", "gan_progress"], ["sizes"])
+
+
+def figure_settings(wildcards):
+    """What a figure reads; what it does not, is empty, so that a change of it draws no figure anew."""
+    given = json.loads(grid_settings("statistics.confidence")(wildcards))
+    read = READ_BY_FIGURE.get(wildcards.figure, given)
+    chosen = {name: value if name in read else type(value)() for name, value in given.items()}
+    return json.dumps(chosen | {"dpi": STUDY["figures"]["dpi"]}, sort_keys=True)
+
+
+def unfinished(wildcards):
+    """The option that tells a stage of an incomplete study what is missing."""
+    return f"--unfinished {quote(UNFINISHED)}" if INCOMPLETE else ""
+
+
 def report_settings(wildcards):
     title = STUDY["title"] or STUDY["study"]
     synthetic = [name for name in STUDY["augmentations"] if SYNTHETIC[name]]
@@ -265,23 +321,27 @@ def report_settings(wildcards):
 
 def templates():
     """The report's template files, which no Python import shows."""
-    return [os.path.relpath(p) for p in sorted((ROOT / "src/ganaug/report").glob("page.*")) if p.suffix != ".py"]
+    return [path for path in (ROOT / "src/ganaug/report").glob("page.*") if path.suffix != ".py"]
 
 
 def figure_data(wildcards):
     """The files a figure reads; of the subsets the first replicate's."""
-    return expand([f"{RESULTS}/{path}" for path in FIGURES[wildcards.figure]], size=STUDY["sizes"], replicate=1)
+    return there(expand([f"{RESULTS}/{path}" for path in FIGURES[wildcards.figure]], size=STUDY["sizes"], replicate=1))
 
 
 def cells(path, folder="cells", augmentations=None, sizes=None):
-    """A file of every classifier cell, or of those of some augmentations (or probes) and sizes."""
-    return expand(
+    """A file of every classifier cell, or of those of some augmentations (or probes) and sizes.
+
+    For input functions: a cluster's jobs read the rules too, and need no list of thousands of files.
+    """
+    files = expand(
         f"{RESULTS}/{folder}/{CELL}/{path}",
         augmentation=STUDY["augmentations"] if augmentations is None else augmentations,
         size=STUDY["sizes"] if sizes is None else sizes,
         replicate=replicates(),
         backbone=STUDY["backbones"],
     )
+    return there(files)
 
 
 def all_cells(path):
@@ -290,6 +350,21 @@ def all_cells(path):
     everywhere = [name for name in PROBES if name != "border-only"]
     largest = cells(path, augmentations=["border-only"], sizes=STUDY["sizes"][-1:]) if "border-only" in PROBES else []
     return cells(path) + cells(path, augmentations=swept + everywhere) + largest
+
+
+def made():
+    """What every job before the tables ends with, but for the data's, which the tables read."""
+    networks = [*STUDY["backbones"], *([EXTRACTOR] if GENERATED else [])]
+    files = all_cells("provenance.json") + subsets(f"subsets/{SUBSET}/provenance.json")
+    files += there(expand(f"{RESULTS}/weights/{{network}}.provenance.json", network=dict.fromkeys(networks)))
+    files += [f"{RESULTS}/data/phantoms"] if PHANTOM else []
+    files += there([f"{RESULTS}/external/provenance.json"]) if EXTERNAL else []
+    if GENERATED:
+        for folder in ("", *(AT_RATIO.format(ratio=ratio) for ratio in RATIOS)):
+            files += subsets(f"synthetic/{SUBSET}{folder}/provenance.json")
+            files += subsets(f"synthetic/{SUBSET}{folder}/check.json")
+        files += subsets(f"gan/{SUBSET}/provenance.json") + subsets(f"fidelity/{SUBSET}/provenance.json")
+    return files
 
 
 def targets():
@@ -301,37 +376,15 @@ def targets():
     ]
 
 
-def plan():
-    """The study's longer jobs: stage, the output that ends it, its log. For `show_status`, which knows no Snakemake."""
-    stages = {
-        "make_subset": subsets(f"subsets/{SUBSET}/provenance.json"),
-        "train_gan": subsets(f"gan/{SUBSET}/provenance.json") if GENERATED else [],
-        "sample_gan": subsets(f"synthetic/{SUBSET}/provenance.json") if GENERATED else [],
-        "measure_fidelity": subsets(f"fidelity/{SUBSET}/provenance.json") if GENERATED else [],
-        "train_classifier": all_cells("provenance.json"),
-    }
-    if GENERATED:
-        for ratio in RATIOS:
-            stages["sample_gan"] += subsets(f"synthetic/{SUBSET}{AT_RATIO.format(ratio=ratio)}/provenance.json")
-    jobs = []
-    for stage, outputs in stages.items():
-        for output in outputs:
-            cell = Path(output).parent.relative_to(RESULTS).parts[1:]
-            jobs.append({"stage": stage, "output": output, "log": f"{RESULTS}/logs/{stage}/{'/'.join(cell)}.log"})
-    return {"jobs": jobs}
-
-
-def write_plan():
-    path = Path(RESULTS, "plan.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, plan())
-
-
 def print_summary():
     """The study's newest summary table on the terminal."""
     summary = Path(RESULTS, "tables", "summary.csv")
     if summary.is_file():
         command = [sys.executable, "-m", "ganaug", "print_summary", "--summary", summary]
         command += ["--log", f"{RESULTS}/logs/print_summary.log"]
+        command += ["--unfinished", UNFINISHED] if Path(UNFINISHED).is_file() else []
         subprocess.run(command, check=True)
-        print(f"\nReport: {RESULTS}/report.html")
+        lacking = (
+            f", of what there is. What is missing: {RESULTS}/tables/missing.csv" if Path(UNFINISHED).is_file() else ""
+        )
+        print(f"\nReport: {RESULTS}/report.html{lacking}")

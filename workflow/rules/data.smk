@@ -8,11 +8,16 @@ localrules:
     check_leaks,
 
 
+if PHANTOM and workflow.storage_settings.default_storage_provider:
+
+    # A folder that another machine has put into an S3 bucket is not seen by a driver that looked for it before.
+    localrules:
+        make_phantoms,
+
+
 if PHANTOM:
 
     rule make_phantoms:
-        input:
-            src=sources("make_phantoms"),
         output:
             folder=directory(f"{RESULTS}/data/phantoms"),
             provenance=f"{RESULTS}/data/phantoms.provenance.json",
@@ -26,6 +31,7 @@ if PHANTOM:
             mem_mb=scaled(1000),
             runtime=scaled(60),
         params:
+            code=code("make_phantoms"),
             settings=settings("data.phantom"),
             seed=seed("phantoms"),
         shell:
@@ -35,9 +41,8 @@ if PHANTOM:
 
 rule make_manifest:
     input:
-        src=sources("make_manifest"),
         phantoms=f"{RESULTS}/data/phantoms" if PHANTOM else [],
-        groups=os.path.expanduser(DATA["groups"] or "") or [],
+        groups=of_the_user(DATA["groups"], "data.groups"),
     output:
         manifest=f"{RESULTS}/data/manifest.csv",
         problems=f"{RESULTS}/data/problems.csv",
@@ -54,8 +59,11 @@ rule make_manifest:
         mem_mb=scaled(2000),
         runtime=scaled(120),
     params:
-        settings=settings("data.source", "data.classes", "data.max_bad_share", "data.near_copy_distance"),
-        root=constant(DATA_ROOT),
+        code=code("make_manifest"),
+        settings=settings(
+            "data.source", "data.classes", "data.max_bad_share", "data.near_copy_distance", "data.follow_links"
+        ),
+        root=data_root,
         groups=lambda wildcards, input: f"--groups {quote(input.groups)}" if input.groups else "",
         listing=LISTING,
     shell:
@@ -66,7 +74,6 @@ rule make_manifest:
 
 rule make_splits:
     input:
-        src=sources("make_splits"),
         manifest=f"{RESULTS}/data/manifest.csv",
     output:
         splits=f"{RESULTS}/data/splits.csv",
@@ -79,6 +86,7 @@ rule make_splits:
         mem_mb=scaled(1000),
         runtime=scaled(10),
     params:
+        code=code("make_splits"),
         settings=settings("splits.test_share"),
         seed=seed("splits"),
     shell:
@@ -88,7 +96,6 @@ rule make_splits:
 
 rule check_sizes:
     input:
-        src=sources("check_sizes"),
         splits=f"{RESULTS}/data/splits.csv",
     output:
         sizes=f"{RESULTS}/data/sizes.csv",
@@ -101,6 +108,7 @@ rule check_sizes:
         mem_mb=scaled(1000),
         runtime=scaled(10),
     params:
+        code=code("check_sizes"),
         settings=settings(
             "splits.validation_share", sizes=lambda _: STUDY["sizes"], least_train=least_train, least_test=least_test
         ),
@@ -111,7 +119,6 @@ rule check_sizes:
 
 rule make_test_set:
     input:
-        src=sources("make_test_set"),
         splits=f"{RESULTS}/data/splits.csv",
         phantoms=f"{RESULTS}/data/phantoms" if PHANTOM else [],
     output:
@@ -125,11 +132,12 @@ rule make_test_set:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(2000),
+        mem_mb=scaled(set_mb),
         runtime=scaled(60),
     params:
+        code=code("make_test_set"),
         settings=settings("data.resolution", "data.classes"),
-        root=constant(DATA_ROOT),
+        root=data_root,
     shell:
         "python -m ganaug make_test_set --settings {params.settings:q} --splits {input.splits}"
         " --data-root {params.root:q} --test-images {output.images} --test-table {output.table}"
@@ -138,9 +146,9 @@ rule make_test_set:
 
 rule make_subset:
     input:
-        src=sources("make_subset"),
         splits=f"{RESULTS}/data/splits.csv",
-        # Waits for the check of all sizes, but another size does not make this subset anew.
+        # Waits for the check of all sizes, but another size does not make this subset anew. Of a job whose `ancient`
+        # input is made anew Snakemake sees no other reason to run it, so that check_sizes goes first (driver.smk).
         sizes=ancient(f"{RESULTS}/data/sizes.csv"),
         phantoms=f"{RESULTS}/data/phantoms" if PHANTOM else [],
     output:
@@ -156,13 +164,14 @@ rule make_subset:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(2000),
+        mem_mb=scaled(set_mb),
         runtime=scaled(60),
     params:
+        code=code("make_subset"),
         settings=settings("splits.validation_share", "data.resolution", "data.classes", size=size_of),
         # Not of the size: a smaller size is a part of the larger one.
         seed=seed("subset", "replicate"),
-        root=constant(DATA_ROOT),
+        root=data_root,
     shell:
         "python -m ganaug make_subset --settings {params.settings:q} --seed {params.seed}"
         " --splits {input.splits} --data-root {params.root:q}"
@@ -173,7 +182,6 @@ rule make_subset:
 
 rule check_leaks:
     input:
-        src=sources("check_leaks"),
         train_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
         validation_table=f"{RESULTS}/subsets/{SUBSET}/validation.csv",
         test_table=f"{RESULTS}/data/test.csv",
@@ -188,6 +196,8 @@ rule check_leaks:
     resources:
         mem_mb=scaled(1000),
         runtime=scaled(10),
+    params:
+        code=code("check_leaks"),
     shell:
         "python -m ganaug check_leaks --train-table {input.train_table} --validation-table {input.validation_table}"
         " --test-table {input.test_table} --manifest {input.manifest} --near-copies {input.near_copies}"

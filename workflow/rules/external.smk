@@ -3,13 +3,12 @@
 if EXTERNAL:
     EXTERNAL_ROOT = os.path.expanduser(EXTERNAL["data_root"])
     try:
-        EXTERNAL_LISTING = listing_digest(Path(EXTERNAL_ROOT), EXTERNAL["source"], None)
+        EXTERNAL_LISTING = listing(EXTERNAL_ROOT, EXTERNAL["source"], None, EXTERNAL["follow_links"])
     except UserError as error:
         raise WorkflowError(f"external_test: {error}") from None
 
     rule make_external_set:
         input:
-            src=sources("make_external_set"),
             manifest=f"{RESULTS}/data/manifest.csv",
             near_copies=f"{RESULTS}/data/near_copies.json",
         output:
@@ -22,11 +21,14 @@ if EXTERNAL:
         conda:
             "../../envs/ganaug.yaml"
         resources:
-            mem_mb=scaled(2000),
+            mem_mb=scaled(set_mb),
             runtime=scaled(120),
         params:
+            code=code("make_external_set"),
             settings=settings(
-                "data.classes", "data.resolution", "data.max_bad_share", source=lambda _: EXTERNAL["source"]
+                *("data.classes", "data.resolution", "data.max_bad_share"),
+                source=lambda _: EXTERNAL["source"],
+                follow_links=lambda _: EXTERNAL["follow_links"],
             ),
             root=constant(EXTERNAL_ROOT),
             listing=EXTERNAL_LISTING,
@@ -37,7 +39,6 @@ if EXTERNAL:
 
     rule score_external:
         input:
-            src=sources("score_images"),
             model=f"{RESULTS}/cells/{CELL}/model.safetensors",
             images=f"{RESULTS}/external/images.npy",
             table=f"{RESULTS}/external/images.csv",
@@ -49,10 +50,11 @@ if EXTERNAL:
             "../../envs/ganaug.yaml"
         threads: STUDY["threads"]["classifier"]
         resources:
-            gpu=gpus,
-            mem_mb=scaled(4000),
-            runtime=scaled(60),
+            gpu=GPU,
+            mem_mb=scaled(largest_mb),
+            runtime=scaled(minutes("score_external", STUDY["threads"]["classifier"], STUDY["sizes"][-1])),
         params:
+            code=code("score_images"),
             threads=STUDY["threads"]["classifier"],
             device=STUDY["device"],
         shell:

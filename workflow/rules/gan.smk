@@ -8,11 +8,10 @@ localrules:
 
 rule train_gan:
     input:
-        src=sources("train_gan"),
-        leaks=ancient(f"{RESULTS}/subsets/{SUBSET}/leaks.json"),  # waited for; made again, it trains nothing again
+        leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
         images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
-        initial=os.path.expanduser(STUDY["gan"]["init_from"] or "") or [],
+        initial=of_the_user(STUDY["gan"]["init_from"], "gan.init_from"),
     output:
         generator=f"{RESULTS}/gan/{SUBSET}/generator.safetensors",
         training_log=f"{RESULTS}/gan/{SUBSET}/training.csv",
@@ -24,18 +23,20 @@ rule train_gan:
     benchmark:
         f"{RESULTS}/benchmarks/train_gan/{SUBSET}.tsv"
     priority: 10  # the longest jobs first, so that they do not come last and alone
-    # A time limit or a preemption ends an attempt, not the training.
-    retries: 20
+    retries: SLOTS
     conda:
         "../../envs/ganaug.yaml"
     threads: SHARES * STUDY["threads"]["gan"]
     resources:
-        gpu=lambda wildcards: SHARES * gpus(wildcards),
-        mem_mb=scaled(packed_mb),
-        runtime=gan_minutes,
+        gpu=SHARES * GPU,
+        mem_mb=scaled_but_for_slots(gan_mb, f"{RESULTS}/logs/train_gan/{SUBSET}.log"),
+        runtime=slot(minutes("train_gan", SHARES * STUDY["threads"]["gan"])),
+        # No param: it decides nothing of the outputs, and a change reruns nothing.
+        checkpoint_seconds=STUDY["gan"]["checkpoint_seconds"],
     params:
+        code=code("train_gan"),
         launcher=launcher(),
-        settings=settings("gan", without=["init_from", "gpus"]),
+        settings=settings("gan", without=["init_from", "gpus", "checkpoint_seconds"]),
         initial=lambda wildcards, input: f"--init-from {quote(input.initial)}" if input.initial else "",
         seed=seed("gan", "size", "replicate"),
         threads=STUDY["threads"]["gan"],
@@ -47,12 +48,12 @@ rule train_gan:
         " --device {params.device} --images {input.images} --table {input.table} --generator {output.generator}"
         " {params.initial} --training-log {output.training_log} --snapshots {output.snapshots}"
         " --snapshot-table {output.snapshot_table} --checkpoints {params.checkpoints}"
+        " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --provenance {output.provenance} --log {log}"
 
 
 rule sample_gan:
     input:
-        src=sources("sample_gan"),
         generator=f"{RESULTS}/gan/{SUBSET}/generator.safetensors",
         table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
     output:
@@ -68,10 +69,11 @@ rule sample_gan:
         "../../envs/ganaug.yaml"
     threads: STUDY["threads"]["gan"]
     resources:
-        gpu=gpus,
-        mem_mb=scaled(4000),
-        runtime=scaled(120),
+        gpu=GPU,
+        mem_mb=scaled(packed_mb),
+        runtime=scaled(minutes("sample_gan", STUDY["threads"]["gan"])),
     params:
+        code=code("sample_gan"),
         settings=settings("synthetic.truncation_psi", ratio=ratio_of),
         seed=seed("synthetic", "size", "replicate"),
         threads=STUDY["threads"]["gan"],
@@ -85,7 +87,6 @@ rule sample_gan:
 
 rule check_synthetic:
     input:
-        src=sources("check_synthetic"),
         gan=f"{RESULTS}/gan/{SUBSET}/provenance.json",
         images=f"{RESULTS}/synthetic/{SUBSET}{{at}}/images.npy",
         train_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
@@ -101,8 +102,10 @@ rule check_synthetic:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(2000),
+        mem_mb=scaled(set_mb),
         runtime=scaled(30),
+    params:
+        code=code("check_synthetic"),
     shell:
         "python -m ganaug check_synthetic --gan-provenance {input.gan} --synthetic-images {input.images}"
         " --train-images {input.train_images} --train-table {input.train_table}"
@@ -112,13 +115,12 @@ rule check_synthetic:
 
 rule measure_fidelity:
     input:
-        src=sources("measure_fidelity"),
         weights=f"{RESULTS}/weights/{EXTRACTOR}.safetensors",
         real_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         real_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
         synthetic_images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
         synthetic_table=f"{RESULTS}/synthetic/{SUBSET}/images.csv",
-        check=ancient(f"{RESULTS}/synthetic/{SUBSET}/check.json"),
+        check=f"{RESULTS}/synthetic/{SUBSET}/check.json",
         held_out_images=f"{RESULTS}/data/test.npy",
         held_out_table=f"{RESULTS}/data/test.csv",
         snapshots=f"{RESULTS}/gan/{SUBSET}/snapshots.npy",
@@ -137,10 +139,11 @@ rule measure_fidelity:
         "../../envs/ganaug.yaml"
     threads: STUDY["threads"]["fidelity"]
     resources:
-        gpu=gpus,
-        mem_mb=scaled(8000),
-        runtime=scaled(120),
+        gpu=GPU,
+        mem_mb=scaled(packed_mb),
+        runtime=scaled(minutes("measure_fidelity", STUDY["threads"]["fidelity"])),
     params:
+        code=code("measure_fidelity"),
         settings=settings("fidelity"),
         seed=seed("fidelity", "size", "replicate"),
         threads=STUDY["threads"]["fidelity"],

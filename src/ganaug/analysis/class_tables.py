@@ -24,7 +24,8 @@ def class_rates(confusions: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
     quantity: `sensitivity` or `specificity`, the mean over the replicates. images: test images of the class, or not of
     it. The interval is Wilson's (1927) for that share of so many images, whatever the replicates: they share the test
-    images, so they do not make them more. What other trainings would give is not in it, but in summary.csv.
+    images, so they do not make them more. What other trainings would give is not in it, but in summary.csv. No row
+    where all cells are missing.
     """
     rows = []
     of_cell = confusions.assign(right=confusions["images"].where(confusions["label"] == confusions["predicted"], 0))

@@ -16,7 +16,7 @@ def curves(evidence: Evidence) -> pd.DataFrame:
 
     curve: `roc`, x the false-positive rate and y the sensitivity; or `precision_recall`, x the sensitivity and y the
     precision. y: the mean over replicates at that x, with the pointwise interval of `mean_interval` on at most 500
-    draws. A class without test images, or without others, has none.
+    draws. A class without test images, or without others, has none; nor have cells that are missing altogether.
     """
     s = evidence.settings
     draws = Draws.make(evidence.groups, s.replicates, min(SAMPLES, s.bootstrap_samples), evidence.seed)
@@ -24,12 +24,13 @@ def curves(evidence: Evidence) -> pd.DataFrame:
     for augmentation in s.augmentations:
         for size in s.size_names:
             for backbone in s.backbones:
-                cells = [evidence.predictions[augmentation, size, r, backbone] for r in s.replicate_numbers]
-                for k, name in enumerate(cells[0].classes):
-                    positive = cells[0].labels == name
+                cells = [evidence.predictions.get((augmentation, size, r, backbone)) for r in s.replicate_numbers]
+                first = next(filter(None, cells), None)
+                for k, name in enumerate(first.classes if first else []):
+                    positive = first.labels == name
                     if positive.all() or not positive.any():
                         continue
-                    for kind, found in _of_class([p.probabilities[:, k] for p in cells], positive, draws).items():
+                    for kind, found in _of_class([p and p.probabilities[:, k] for p in cells], positive, draws).items():
                         rows = [mean_interval(v, b, draws, s.confidence)[:3] for v, b in zip(*found, strict=True)]
                         part = pd.DataFrame(np.clip(rows, 0, 1), columns=["y", "ci_low", "ci_high"])
                         cell = {"augmentation": augmentation, "size": size, "backbone": backbone}
@@ -39,10 +40,15 @@ def curves(evidence: Evidence) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def _of_class(scores: list[np.ndarray], positive: np.ndarray, draws: Draws) -> dict[str, tuple]:
-    """Per kind of curve (values [G, R], samples [G, B, R]) on the points, from the replicates' scores, [N] each."""
-    own = [points(s, positive, np.ones((1, len(positive)))) for s in scores]
-    drawn = [points(s, positive, draws.images) for s in scores]
+def _of_class(scores: list[np.ndarray | None], positive: np.ndarray, draws: Draws) -> dict[str, tuple]:
+    """Per kind of curve (values [G, R], samples [G, B, R]) on the points, from the replicates' scores, [N] each; NaN of
+    a missing replicate."""
+
+    def drawn_points(weights):
+        nothing = np.full((len(KINDS), len(weights), len(POINTS)), np.nan)
+        return [nothing if s is None else points(s, positive, weights) for s in scores]
+
+    own, drawn = drawn_points(np.ones((1, len(positive)))), drawn_points(draws.images)
     return {
         kind: (np.stack([o[i][0] for o in own], 1), np.stack([d[i] for d in drawn], 2).transpose(1, 0, 2))
         for i, kind in enumerate(KINDS)

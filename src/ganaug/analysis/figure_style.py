@@ -16,6 +16,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 2)
 STYLE = {
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
+    "text.parse_math": False,  # a dollar sign in a class name is one
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.labelsize": 9,
@@ -62,12 +63,14 @@ def size_colours(sizes: list[str]) -> dict[str, tuple]:
 
 
 def size_positions(subsets, sizes: list[str]) -> dict[str, float]:
-    """Place of each size on an axis of images per class: the number itself, or for `all` its mean over the classes.
+    """Place of each size on an axis of images per class: the number itself, or for `all` its mean over the classes, and
+    none where all its subsets are missing.
 
     subsets: the subsets table (size, replicate, side, class, images).
     """
     per_class = subsets.groupby(["size", "replicate", "class"])["images"].sum().groupby(level="size").mean()
-    return {size: float(per_class[size]) if size == "all" else float(size) for size in sizes}
+    known = [size for size in sizes if size != "all" or size in per_class]
+    return {size: float(per_class[size]) if size == "all" else float(size) for size in known}
 
 
 def size_axis(axes, positions: dict[str, float]) -> None:
@@ -94,6 +97,29 @@ def panels(rows: int, columns: int, width: float, height: float, labels: float =
     """
     figure = Figure(figsize=(width * columns + labels, height * rows + labels))
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def counted(settings: Grid) -> str:
+    """The number of replicates in words; in an incomplete study the most that a mean may have."""
+    n = settings.replicates
+    return f"{'up to ' if settings.missing else ''}n = {n} replicate{'s' if n > 1 else ''}"
+
+
+def say_missing(axes, series: list[str] | None = None, of: int = 0) -> None:
+    """The word in place of what an incomplete study has nothing of; or, of so many series, those that are missing."""
+    look = {"transform": axes.transAxes, "color": "#777777", "style": "italic"}
+    if series is None or len(series) == of:
+        axes.text(0.5, 0.5, "missing", ha="center", va="center", **look)
+    elif series:
+        axes.text(0.97, 0.04, "\n".join(["missing:", *series]), ha="right", va="bottom", fontsize=7, **look)
+
+
+def nothing_there(title: str) -> Figure:
+    """A figure of which all is missing."""
+    figure, grid = panels(1, 1, 4.2, 1.6)
+    grid[0][0].set(xticks=[], yticks=[], title=title)
+    say_missing(grid[0][0])
+    return figure
 
 
 def size_title(size) -> str:

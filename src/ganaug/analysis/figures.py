@@ -7,6 +7,7 @@ import matplotlib
 
 from ganaug.analysis import figures_classes, figures_data, figures_gan, figures_images, figures_scores
 from ganaug.analysis.figure_style import STYLE, FigureSettings
+from ganaug.analysis.missing import add_argument, missing_files
 from ganaug.files import written_whole
 
 FIGURES = {
@@ -31,13 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--figure", choices=FIGURES, required=True, help="which figure")
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    add_argument(inputs)
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--png", type=Path, required=True)
     outputs.add_argument("--svg", type=Path, required=True)
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = FigureSettings(**args.settings)
+    settings = FigureSettings(**args.settings, missing=missing_files(args.unfinished))
     matplotlib.use("agg")
     with matplotlib.rc_context(STYLE):
         figure = FIGURES[args.figure](args.results, settings)

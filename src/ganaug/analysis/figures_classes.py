@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ganaug.analysis.figure_style import FigureSettings, panels, series_style, size_title
+from ganaug.analysis.figure_style import FigureSettings, counted, panels, say_missing, series_style, size_title
 from ganaug.analysis.results import read_table
 
 FEWEST = 20  # predictions in a bin of the reliability plot, summed over replicates
@@ -37,13 +37,13 @@ def _curves(results: Path, settings: FigureSettings, kind: str, x_label: str, y_
                 del style["marker"]
                 axes.fill_between(found["x"], found["ci_low"], found["ci_high"], color=style["color"], alpha=0.12, lw=0)
                 axes.plot(found["x"], found["y"], label=augmentation, linewidth=1.2, **style)
+            say_missing(axes, _gone(here, settings), len(settings.augmentations))
             axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
             axes.set_title(f"{name}, {_titled(size, backbone, settings)}", fontsize=8)
     figure.supxlabel(x_label, fontsize=9)
     figure.supylabel(y_label, fontsize=9)
-    n = settings.replicates
-    title = f"mean of n = {n} replicates, bands: pointwise {settings.confidence:.0%} interval" if n > 1 else "n = 1"
-    _legend(figure, grid, title)
+    title = f"mean of {counted(settings)}, bands: pointwise {settings.confidence:.0%} interval"
+    _legend(figure, grid, title if settings.replicates > 1 else "n = 1")
     return figure
 
 
@@ -65,11 +65,11 @@ def reliability(results: Path, settings: FigureSettings) -> Figure:
                 label=augmentation,
                 **series_style(index),
             )
+        say_missing(axes, _gone(here, settings), len(settings.augmentations))
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal", title=_titled(size, backbone, settings))
     figure.supxlabel("confidence (highest probability)", fontsize=9)
     figure.supylabel("share of right predictions", fontsize=9)
-    n = settings.replicates
-    _legend(figure, grid, f"test predictions of n = {n} replicate{'s' if n > 1 else ''}; dotted: perfect calibration")
+    _legend(figure, grid, f"test predictions of {counted(settings)}; dotted: perfect calibration")
     return figure
 
 
@@ -77,6 +77,11 @@ def _rows(settings: FigureSettings) -> list[tuple[str, str]]:
     """(size, backbone) for the smallest and the largest size: between them the curves would not be told apart."""
     names = settings.size_names
     return [(size, backbone) for backbone in settings.backbones for size in dict.fromkeys([names[0], names[-1]])]
+
+
+def _gone(rows, settings: FigureSettings) -> list[str]:
+    """The augmentations without a row, all of whose cells are missing."""
+    return [name for name in settings.augmentations if name not in set(rows["augmentation"])]
 
 
 def _titled(size: str, backbone: str, settings: FigureSettings) -> str:

@@ -24,9 +24,12 @@ def near_copies(results: Path, settings: FigureSettings) -> Figure:
         del style["marker"]
         axes.step(rows["distance"], shares, where="post", label=label, **style)
     axes.axvline(chosen["distance"], color="#555555", linewidth=1)
-    axes.text(chosen["distance"] - 2, 1e-4, f"near-copies:\nup to {chosen['distance']} bits", ha="right", fontsize=8)
+    axes.text(chosen["distance"] + 2, 2e-7, f"near-copies:\nup to {chosen['distance']} bits", fontsize=8)
     axes.set(
         yscale="log", xlim=(0, 160), ylim=(1e-7, 2), xlabel="differing bits of 256", ylabel="share of pairs as near"
     )
+    axes.yaxis.set_major_formatter(
+        lambda share, _: f"{share:g}"
+    )  # powers of ten as such are mathematics (figure_style)
     figure.legend(loc="outside right upper", fontsize=8)
     return figure

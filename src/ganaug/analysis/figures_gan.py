@@ -10,6 +10,8 @@ from ganaug.analysis.figure_style import (
     SIZE_LABEL,
     FigureSettings,
     beside,
+    counted,
+    nothing_there,
     panels,
     series_style,
     size_axis,
@@ -39,6 +41,8 @@ def gan_training(results: Path, settings: FigureSettings) -> Figure:
     parts = {label: log[log["quantity"] == q] for q, label in TRAINING.items() if (log["quantity"] == q).any()}
     for (extractor, metric), rows in curve.groupby(["extractor", "metric"], sort=False):
         parts[f"{readable(metric)}\n({extractor})"] = rows
+    if not parts:
+        return nothing_there("training of the GANs")
     columns = 4
     figure, grid = panels(-(-len(parts) // columns), columns, 2.75, 2.0)
     colours = size_colours(settings.size_names)
@@ -79,6 +83,8 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
     measures = table[~table["metric"].str.endswith("_std")]  # a spread is no fidelity
     kinds = measures[["extractor", "metric"]].drop_duplicates().itertuples(index=False)
     parts = {(e, m): table[table["extractor"].eq(e) & table["metric"].eq(m)] for e, m in kinds}
+    if not parts:
+        return nothing_there("fidelity of the synthetic images")
     columns = 2 if len(parts) == 4 else min(3, len(parts))
     figure, grid = panels(-(-len(parts) // columns), columns, 4.2, 2.7)
     for axes, ((extractor, metric), rows) in zip(grid.flat, parts.items(), strict=False):
@@ -97,6 +103,6 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
         axes.remove()
     figure.supxlabel(SIZE_LABEL, fontsize=9)
     handles, names = grid.flat[0].get_legend_handles_labels()
-    title = f"mean and points of n = {settings.replicates} replicate{'s' if settings.replicates > 1 else ''}"
+    title = f"mean and points of {counted(settings)}"
     figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 3), title=title)
     return figure

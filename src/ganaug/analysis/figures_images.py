@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ganaug.analysis.figure_style import FigureSettings, panels, size_title
+from ganaug.analysis.figure_style import FigureSettings, panels, say_missing, size_title
 from ganaug.analysis.results import read_table
 from ganaug.layout import subset_folder
 
@@ -29,15 +29,19 @@ def real_and_generated(results: Path, settings: FigureSettings) -> Figure:
     """Training images and generated ones of replicate 1: the first of each class, none picked by hand."""
     rows = []
     for size in settings.size_names:
-        real = _image_set(results / subset_folder("subsets", size, 1) / "train")
-        generated = _image_set(results / subset_folder("synthetic", size, 1) / "images")
-        rows.append((size, real, generated))
-    classes = _classes(rows[0][1][1])
+        real, generated = (
+            results / subset_folder(s, size, 1) / n for s, n in (("subsets", "train"), ("synthetic", "images"))
+        )
+        rows.append((size, *(_image_set(path) if _there(path, settings) else None for path in (real, generated))))
+    classes = next((_classes(real[1]) for _, real, _ in rows if real), [])
     figure, grid = panels(len(rows), 2, 5.2, 0.8 * len(classes) + 0.3)
     for (size, *kinds), pair in zip(rows, grid, strict=True):
         many = size_title(size)
-        for axes, (images, table), kind in zip(pair, kinds, ("real, in training", "generated"), strict=True):
-            _mosaic(axes, *_first_of_each(images, table, classes, SIDE_BY_SIDE), names=axes is pair[0])
+        for axes, found, kind in zip(pair, kinds, ("real, in training", "generated"), strict=True):
+            if found:
+                _mosaic(axes, *_first_of_each(*found, classes, SIDE_BY_SIDE), names=axes is pair[0])
+            else:
+                _no_images(axes)
             axes.set_title(f"{many}: {kind}")
     return figure
 
@@ -46,9 +50,12 @@ def closest_pairs(results: Path, settings: FigureSettings) -> Figure:
     """Of replicate 1 the synthetic images that lie nearest to a training image, each above that image."""
     figure, grid = panels(len(settings.sizes), 1, 9, 2.4)
     for size, axes in zip(settings.size_names, grid[:, 0], strict=True):
-        pairs = read_table(results / subset_folder("fidelity", size, 1) / "closest.csv", ["synthetic", "train"])[
-            :CLOSEST
-        ]
+        path = results / subset_folder("fidelity", size, 1) / "closest.csv"
+        axes.set_title(size_title(size))
+        if not settings.there(path):
+            _no_images(axes)
+            continue
+        pairs = read_table(path, ["synthetic", "train"])[:CLOSEST]
         generated = np.load(results / subset_folder("synthetic", size, 1) / "images.npy", mmap_mode="r")
         real = np.load(results / subset_folder("subsets", size, 1) / "train.npy", mmap_mode="r")
         rows = {
@@ -60,7 +67,6 @@ def closest_pairs(results: Path, settings: FigureSettings) -> Figure:
         ticks = [f"{share:.1%}" for share in pairs["held_out_nearer"]]
         axes.set_xticks([i * (side + GAP) + side / 2 for i in range(len(pairs))], ticks)
         axes.set_xlabel("share of held-out images that lie nearer to a training image")
-        axes.set_title(size_title(size))
     return figure
 
 
@@ -69,6 +75,9 @@ def gan_progress(results: Path, settings: FigureSettings) -> Figure:
     drawn = []
     for size in settings.size_names:
         folder = results / subset_folder("gan", size, 1)
+        if not settings.there(folder / "snapshots.npy"):
+            drawn.append((size, {}, []))
+            continue
         snapshots = np.load(folder / "snapshots.npy", mmap_mode="r")
         table = read_table(folder / "snapshots.csv", ["index", "kimg", "image", "label"])
         kimg = table.drop_duplicates("index").sort_values("index")["kimg"].to_numpy()
@@ -79,14 +88,28 @@ def gan_progress(results: Path, settings: FigureSettings) -> Figure:
         place = {names[r.label]: int(r.image) for r in first.itertuples()}
         rows = {c: [snapshots[i, place[c]] for i in shown] for c in _classes(train) if c in place}
         drawn.append((size, rows, kimg[shown]))
-    figure, grid = panels(len(drawn), 1, 9, 0.75 * len(drawn[0][1]) + 0.5)
+    figure, grid = panels(len(drawn), 1, 9, 0.75 * max(1, *(len(rows) for _, rows, _ in drawn)) + 0.5)
     for axes, (size, rows, kimg) in zip(grid[:, 0], drawn, strict=True):
+        axes.set_title(size_title(size))
+        if not rows:
+            _no_images(axes)
+            continue
         side = next(iter(rows.values()))[0].shape[-1]
         _mosaic(axes, rows, side)
         axes.set_xticks([i * (side + GAP) + side / 2 for i in range(len(kimg))], [f"{k:g}" for k in kimg])
         axes.set_xlabel("kimg")
-        axes.set_title(size_title(size))
     return figure
+
+
+def _there(path: Path, settings: FigureSettings) -> bool:
+    return settings.there(path.with_name(path.name + ".npy"))
+
+
+def _no_images(axes) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    say_missing(axes)
 
 
 def _image_set(path: Path) -> tuple[np.ndarray, pd.DataFrame]:

@@ -10,7 +10,9 @@ from ganaug.analysis.figure_style import (
     SIZE_LABEL,
     FigureSettings,
     beside,
+    counted,
     panels,
+    say_missing,
     series_style,
     size_axis,
     size_colours,
@@ -67,7 +69,7 @@ def ratio_sweep(results: Path, settings: FigureSettings) -> Figure:
                 x = line["ratio"].map(ratios.index) + 0.08 * (index - (len(colours) - 1) / 2)
                 look = series_style(index) | {"color": colours[size]}
                 axes.vlines(x, line["ci_low"], line["ci_high"], color=look["color"], linewidth=1, alpha=0.8)
-                axes.plot(x, line["mean"], label=size_title(size), **look)
+                axes.plot(x, line["mean"], label=_named(size_title(size), _select(table, {"size": size})), **look)
             axes.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
             axes.set_ylabel(OVERALL[metric])
             if len(settings.backbones) > 1:
@@ -91,7 +93,8 @@ def _against_size(results, settings, points, means, series: dict[str, tuple[int,
             for place, (name, (style, columns)) in enumerate(series.items()):
                 where = {**columns, "backbone": backbone, "metric": metric}
                 moved = beside(positions, place, len(series))
-                _draw_series(axes, _select(points, where), _select(means, where), moved, name, style)
+                shown = _named(name, _select(means, columns))
+                _draw_series(axes, _select(points, where), _select(means, where), moved, shown, style)
             size_axis(axes, positions)
             axes.set_ylabel(label.format(OVERALL[metric]))
             if len(settings.backbones) > 1:
@@ -114,6 +117,11 @@ def _draw_series(axes, points, means, positions, name: str, style: int) -> None:
     axes.plot(x, y, label=name, **look)
 
 
+def _named(name: str, means) -> str:
+    """A series in the legend: marked where all of it is missing."""
+    return f"{name} (missing)" if means["mean"].isna().all() else name
+
+
 def _select(table, where: dict):
     for column, value in where.items():
         table = table[table[column] == value]
@@ -121,10 +129,9 @@ def _select(table, where: dict):
 
 
 def _counted(settings: FigureSettings, points: bool = True) -> str:
-    n = settings.replicates
-    if n == 1:
+    if settings.replicates == 1:
         return "n = 1 replicate: no interval can be given"
-    told = f"mean of n = {n} replicates, bars: {settings.confidence:.0%} interval"
+    told = f"mean of {counted(settings)}, bars: {settings.confidence:.0%} interval"
     return told + (", points: replicates" if points else "")
 
 
@@ -137,14 +144,21 @@ def confusion_matrices(results: Path, settings: FigureSettings) -> Figure:
     table = read_table(results / "tables" / "confusion.csv", columns)
     classes = list(table["label"].unique())
     counts = table.groupby(columns[:-1])["images"].sum()
+    cells = set(counts.index.droplevel(["label", "predicted"]))
     rows = [(a, b) for b in settings.backbones for a in settings.augmentations]
     side = max(1.9, 0.52 * len(classes))
     figure, grid = panels(len(rows), len(settings.sizes), side + 0.15, side + 0.15, labels=1.5)
     for i, (augmentation, backbone) in enumerate(rows):
         for j, size in enumerate(settings.size_names):
-            matrix = counts[augmentation, size, backbone].unstack().reindex(index=classes, columns=classes).to_numpy()
             axes = grid[i][j]
-            _draw_matrix(axes, matrix)
+            if (augmentation, size, backbone) in cells:
+                found = counts[augmentation, size, backbone].unstack().reindex(index=classes, columns=classes)
+                _draw_matrix(axes, found.to_numpy())
+            else:
+                axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
+                axes.grid(False)
+                axes.spines[:].set_visible(False)
+                say_missing(axes)
             names = [_shortened(c) for c in classes]
             axes.set_xticks(range(len(classes)), names if i == len(rows) - 1 else [], rotation=35, ha="right")
             axes.set_yticks(range(len(classes)), names if j == 0 else [])
@@ -153,8 +167,7 @@ def confusion_matrices(results: Path, settings: FigureSettings) -> Figure:
                 axes.set_title(size_title(size))
             if j == 0:
                 axes.set_ylabel(augmentation + (f"\n{backbone}" if len(settings.backbones) > 1 else ""), weight="bold")
-    n = settings.replicates
-    figure.supxlabel(f"predicted class (counts summed over n = {n} replicate{'s' if n > 1 else ''})", fontsize=9)
+    figure.supxlabel(f"predicted class (counts summed over {counted(settings)})", fontsize=9)
     figure.supylabel("true class", fontsize=9)
     return figure
 

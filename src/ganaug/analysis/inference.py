@@ -1,5 +1,6 @@
 """What the cells say about the augmentations: means with intervals, and comparisons with tests and verdicts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,8 +42,8 @@ class StatisticsSettings(Grid):
 class Evidence:
     """All cells' predictions with their resampled metrics.
 
-    predictions: by (augmentation, size, replicate, backbone), all on the same test images in one order. groups: [N] of
-    the test images: near-copies, or patients.
+    predictions: by (augmentation, size, replicate, backbone), all on the same test images in one order; a cell that
+    is not among them is missing. groups: [N] of the test images: near-copies, or patients.
     """
 
     def __init__(
@@ -54,20 +55,26 @@ class Evidence:
         self.samples = {cell: resampled_scores(p, self.draws.images) for cell, p in predictions.items()}
 
     def values(self, augmentation: str, size: str, backbone: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """([R], [B, R]): the metric of every replicate, on the test images and on the drawn ones.
+        """([R], [B, R]): the metric of every replicate, on the test images and on the drawn ones; NaN if missing.
 
         The calibration error of drawn images is too high, for in a draw chance moves the bins a second time; its mean
         over the draws is moved to the error on the test images.
         """
         cells = [(augmentation, size, replicate, backbone) for replicate in self.settings.replicate_numbers]
-        values = np.array([self.scores[cell][metric] for cell in cells])
-        samples = np.stack([self.samples[cell][metric] for cell in cells], 1)
+        nothing = np.full(len(self.draws.uniform), np.nan)
+        values = np.array([self.scores[cell][metric] if cell in self.scores else np.nan for cell in cells])
+        samples = np.stack([self.samples[cell][metric] if cell in self.samples else nothing for cell in cells], 1)
         return values, samples + (values - samples.mean(0)) if metric == "ece" else samples
+
+    def replicates(self, size: str, backbone: str, *augmentations: str) -> list[int]:
+        """The replicates whose cells of all these augmentations are there."""
+        numbers = self.settings.replicate_numbers
+        return [r for r in numbers if all((a, size, r, backbone) in self.predictions for a in augmentations)]
 
     def summary(self, augmentations: Sequence[str], sizes: Sequence[str], metrics: Sequence[str] = ()) -> pd.DataFrame:
         """augmentation, size, backbone, metric, mean, ci_low, ci_high, replicates (with a value), interval (method).
 
-        metrics: those wanted, all by default.
+        metrics: those wanted, all by default. Empty values and 0 replicates where all cells are missing.
         """
         rows = []
         metrics = metrics or list(next(iter(self.scores.values())))
@@ -81,18 +88,21 @@ class Evidence:
         return pd.DataFrame(rows)
 
     def comparisons(self) -> pd.DataFrame:
-        """augmentation, reference, size, backbone, metric, mean (the paired difference) and its interval; then
+        """augmentation, reference, size, backbone, metric, mean (the paired difference, over the replicates that have
+        both) and its interval; then
 
         test: what p is of; `of these classifiers` where what another training would give is not in it. p: two-sided, of
         no difference. family: the tests that p_holm and p_equivalence_holm are corrected for. margin, p_equivalence: of
-        a difference as large as the margin (TOST). verdict: see `verdict`.
+        a difference as large as the margin (TOST). verdict: see `verdict`; `missing`, with the test `none`, where no
+        replicate has both.
         """
         s, families = self.settings, []
         for backbone in s.backbones:
             for metric in SHOWN:
                 pairs = [(a, b, size) for a, b in comparisons(s.augmentations) for size in s.size_names]
-                rows = [self._compare(*pair, backbone, metric, len(pairs)) for pair in pairs]
-                families += self._judge(rows, f"{metric}, {backbone}: {len(pairs)} tests") if rows else []
+                tests = sum(bool(self.replicates(size, backbone, a, b)) for a, b, size in pairs)
+                rows = [self._compare(*pair, backbone, metric, tests) for pair in pairs]
+                families += self._judge(rows, f"{metric}, {backbone}: {tests} tests") if rows else []
         columns = ["augmentation", "reference", "size", "backbone", "metric", "mean", "ci_low", "ci_high", "replicates"]
         columns += ["interval", "test", "p", "family", "p_holm", "margin", "p_equivalence", "p_equivalence_holm"]
         columns.append("verdict")
@@ -109,22 +119,26 @@ class Evidence:
         differences, width = ours[0] - theirs[0], 2.0 if metric == "mcc" else 1.0
         row = {"augmentation": a, "reference": b, "size": size, "backbone": backbone, "metric": metric}
         row |= self._mean(differences, ours[1] - theirs[1], -width, width)
+        both = self.replicates(size, backbone, a, b)
+        if not both:
+            return row | {"test": "none", "p": math.nan, "margin": s.equivalence_margin, "p_equivalence": math.nan}
+        differences = differences[[r - 1 for r in both]]
         if metric in IMAGE_TESTS:
-            p, image_error = self._image_test(a, b, size, backbone, metric, row["mean"])
+            p, image_error = self._image_test(a, b, size, backbone, metric, row["mean"], both)
         else:
             image_error = float(np.nanstd(np.nanmean(ours[1] - theirs[1], 1), ddof=1))
             p = normal_test(row["mean"], image_error)
         name = IMAGE_TESTS.get(metric, "bootstrap") + ", of these classifiers"
-        if s.replicates >= replicates_needed(tests, 1 - s.confidence):
+        if len(both) >= replicates_needed(tests, 1 - s.confidence):
             name, p = "paired permutation over replicates", permutation_test(differences, self.seed)
         equivalence = equivalence_test(differences, image_error, s.equivalence_margin)
         return row | {"test": name, "p": p, "margin": s.equivalence_margin, "p_equivalence": equivalence}
 
-    def _image_test(self, a, b, size, backbone, metric, mean) -> tuple[float, float]:
+    def _image_test(self, a, b, size, backbone, metric, mean, replicates) -> tuple[float, float]:
         sums = [
             influence(self.predictions[a, size, r, backbone], metric)
             - influence(self.predictions[b, size, r, backbone], metric)
-            for r in self.settings.replicate_numbers
+            for r in replicates
         ]
         return image_test(mean, np.mean(sums, 0), self.groups)
 
@@ -133,7 +147,7 @@ class Evidence:
         equivalence = np.array([row["p_equivalence"] for row in rows])
         for row, p_holm, p_equivalence_holm in zip(rows, holm(p), holm(equivalence), strict=True):
             row |= {"family": family, "p_holm": float(p_holm), "p_equivalence_holm": float(p_equivalence_holm)}
-            row["verdict"] = verdict(row, 1 - self.settings.confidence)
+            row["verdict"] = verdict(row, 1 - self.settings.confidence) if row["test"] != "none" else "missing"
         return rows
 
 

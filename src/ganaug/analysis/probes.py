@@ -42,9 +42,10 @@ def transfer(evidence: Evidence, scored: Mapping[tuple, Predictions]) -> pd.Data
     rows = []
     for size in s.size_names:
         for backbone in s.backbones:
-            scores = [score(scored[size, replicate, backbone]) for replicate in s.replicate_numbers]
-            for metric in scores[0]:
-                values = np.array([one[metric] for one in scores])
+            cells = [(size, replicate, backbone) for replicate in s.replicate_numbers]
+            scores = [score(scored[cell]) if cell in scored else {} for cell in cells]
+            for metric in next(iter(evidence.scores.values())):
+                values = np.array([one.get(metric, np.nan) for one in scores])
                 same = np.broadcast_to(values, (len(evidence.draws.uniform), len(values)))
                 mean, *limits, method = mean_interval(values, same, evidence.draws, s.confidence)
                 low, high = np.clip(limits, *RANGES.get(metric, (0.0, 1.0)))

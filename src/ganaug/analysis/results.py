@@ -51,7 +51,8 @@ class Grid:
 
     augmentations, backbones: names. sizes: integers or `all`, ascending. replicates: how many. synthetic: of the
     augmentations and probes those that use synthetic images. ratios: further synthetic-to-real ratios of `gan`, as
-    text. probes: cells beside the comparison; `border-only` at the largest size alone.
+    text. probes: cells beside the comparison; `border-only` at the largest size alone. missing: of an incomplete study
+    the files that its stages have not made, as paths; an older one that may lie there is none of its results.
     """
 
     augmentations: list[str]
@@ -61,6 +62,7 @@ class Grid:
     synthetic: Sequence[str] = ()
     ratios: Sequence[str] = ()
     probes: Sequence[str] = ()
+    missing: frozenset[str] = frozenset()
 
     @property
     def size_names(self) -> list[str]:
@@ -79,6 +81,10 @@ class Grid:
         """The names of all that a (size, replicate, backbone) trains classifiers for, as in the cells' paths."""
         probes = [name for name in self.probes if name != "border-only" or size == self.size_names[-1]]
         return [*self.augmentations, *(f"gan@{ratio}" for ratio in self.ratios), *probes]
+
+    def there(self, path: Path) -> bool:
+        """Whether a stage's output is a result; one that is not can be missing on disk."""
+        return str(path) not in self.missing
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -77,13 +77,16 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
     changes nothing however well the law fits. Their intervals are percentiles of the two-level bootstrap, and rough
     with few replicates; none is given where more than one draw in 20 is undefined, as where the error does not fall. A
     multiplier is an extrapolation where it leads beyond the study's sizes (column `beyond`).
+
+    Of an incomplete study a size counts with the replicates that are there; a multiplier takes those with both cells, a
+    correlation those with all the sizes that any replicate has.
     """
     s, rows = evidence.settings, []
-    sizes = sorted(s.size_names, key=per_class.get)
+    sizes = sorted((size for size in s.size_names if size in per_class), key=per_class.get)
     n = np.array([per_class[size] for size in sizes], float)
     for backbone in s.backbones:
         found = {a: _values(evidence, a, sizes, backbone) for a in s.augmentations}
-        laws = {a: [fit_power_law(n, 1 - v.mean(2)) for v in both] for a, both in found.items()}
+        laws = {a: _laws(n, *both) for a, both in found.items()}
         for augmentation, both in found.items():
             cell = {"augmentation": augmentation, "backbone": backbone, "metric": METRIC}
             rows.append(cell | _growth(evidence, augmentation, sizes, n, backbone))
@@ -91,9 +94,9 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
             if NO_AUGMENTATION in laws and augmentation != NO_AUGMENTATION:
                 for k, size in enumerate(sizes):
                     pairs = zip(laws[NO_AUGMENTATION], both, found[NO_AUGMENTATION], strict=True)
-                    quantities["multiplier", size] = [
-                        law.ratio(1 - v[:, k].mean(1), 1 - base[:, k].mean(1)) for law, v, base in pairs
-                    ]
+                    quantities["multiplier", size] = [_worth(law, v[:, k], base[:, k]) for law, v, base in pairs]
+                for size in (size for size in s.size_names if size not in sizes):
+                    quantities["multiplier", size] = [np.full(1, np.nan)] * 2
             for (quantity, size), (value, samples) in quantities.items():
                 low, high = _limits(samples, s.confidence) if s.replicates > 1 else (math.nan, math.nan)
                 row = {"quantity": quantity, "size": size, "value": float(value[0]), "ci_low": low, "ci_high": high}
@@ -112,15 +115,40 @@ def _values(evidence: Evidence, augmentation: str, sizes: list[str], backbone: s
     return values, np.stack([np.take_along_axis(samples, drawn, 1) for _, samples in found], 1)
 
 
+def _laws(n: np.ndarray, values: np.ndarray, samples: np.ndarray) -> list[PowerLaw]:
+    """The laws of values [1, S, R] and of samples [B, S, R], by the sizes of which a replicate is there."""
+    there = ~np.isnan(values).all((0, 2))
+    return [fit_power_law(n[there], np.compress(there, 1 - _mean(v), 1)) for v in (values, samples)]
+
+
+def _worth(law: PowerLaw, values: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """The multiplier, [B], of values [B, R] against those without augmentation, by the replicates that have both."""
+    apart = np.isnan(values) | np.isnan(base)
+    return law.ratio(1 - _mean(np.where(apart, np.nan, values)), 1 - _mean(np.where(apart, np.nan, base)))
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Means over the last axis without its NaNs; NaN of nothing else."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, values, 0).sum(-1) / defined.sum(-1)
+
+
 def _growth(evidence: Evidence, augmentation: str, sizes: list[str], n: np.ndarray, backbone: str) -> dict:
     """The row `spearman` of an augmentation."""
     found = [evidence.values(augmentation, size, backbone, METRIC) for size in sizes]
     values, samples = np.stack([v for v, _ in found]), np.stack([s for _, s in found], 1)  # [S, R], [B, S, R]
+    there = ~np.isnan(values).all(1)
+    if not there.any():
+        row = dict.fromkeys(("value", "ci_low", "ci_high"), math.nan) | {"interval": "none", "p": math.nan}
+        return {"quantity": "spearman", "size": ""} | row | {"beyond": False}
+    n, values, samples = n[there], np.compress(there, values, 0), np.compress(there, samples, 1)
     own, drawn = _spearman(n, values[None])[0], _spearman(n, samples)
     mean, low, high, method = mean_interval(own, drawn, evidence.draws, evidence.settings.confidence)
     low, high = np.clip([low, high], -1, 1)
     row = {"quantity": "spearman", "size": "", "value": mean, "ci_low": low, "ci_high": high, "interval": method}
-    return row | {"p": order_test(n, values, evidence.seed), "beyond": False}
+    whole = ~np.isnan(values).any(0)
+    return row | {"p": order_test(n, np.compress(whole, values, 1), evidence.seed), "beyond": False}
 
 
 def _spearman(n: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -135,10 +163,10 @@ def order_test(n: np.ndarray, values: np.ndarray, seed: int) -> float:
     """Two-sided p of the mean rank correlation of n [S] with values [S, R] being 0.
 
     Against 20,000 draws of the order of the sizes within each replicate, the observed one counted among them (Phipson
-    and Smyth 2010); all orders there are, where that is fewer. NaN with one size.
+    and Smyth 2010); all orders there are, where that is fewer. NaN with one size or without replicates.
     """
     sizes, replicates = values.shape
-    if sizes < 2:
+    if sizes < 2 or not replicates:
         return math.nan
     ranks = rankdata(values, axis=0)
     if math.factorial(sizes) ** replicates <= ORDERS:

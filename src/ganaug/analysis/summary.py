@@ -6,17 +6,24 @@ from pathlib import Path
 
 import pandas as pd
 
+from ganaug.analysis.missing import add_argument, read_unfinished
 from ganaug.analysis.results import OVERALL, SHOWN, read_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--summary", type=Path, required=True, help="tables/summary.csv")
+    add_argument(inputs)
 
 
 def run(args: argparse.Namespace) -> None:
     columns = ["augmentation", "size", "backbone", "metric", "mean", "ci_low", "ci_high", "replicates"]
     print(as_text(read_table(args.summary, columns)))
+    if args.unfinished:
+        unfinished = read_unfinished(args.unfinished)
+        there, of = unfinished["classifiers"]
+        print(f"\nIncomplete: {there} of {of} classifiers are there. What failed:")
+        print("\n".join(f"  {job['name']}: {job['why']}" for job in unfinished["jobs"] if job["failed"]))
 
 
 def as_text(summary: pd.DataFrame) -> str:
@@ -30,8 +37,9 @@ def as_text(summary: pd.DataFrame) -> str:
                 cell = summary[here & summary["augmentation"].eq(augmentation)].set_index("metric")
                 if len(cell):
                     names = [*([backbone] if several else []), size, augmentation]
-                    n = str(cell.loc[SHOWN[0], "replicates"])
-                    rows.append([*names, *(_shown(cell.loc[m]) for m in SHOWN), n])
+                    n = cell.loc[SHOWN[0], "replicates"]
+                    shown = [_shown(cell.loc[m]) if n else "missing" for m in SHOWN]
+                    rows.append([*names, *shown, str(n)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "-" * max(map(len, lines)))

@@ -12,6 +12,7 @@ from ganaug.analysis.class_tables import class_rates, confusions, reliabilities
 from ganaug.analysis.curves import curves
 from ganaug.analysis.inference import Evidence, StatisticsSettings
 from ganaug.analysis.metrics import Predictions, read_predictions
+from ganaug.analysis.missing import add_argument, missing_files, missing_table
 from ganaug.analysis.probes import ratio_sweep, shortcut, transfer
 from ganaug.analysis.results import CELL, Grid, read_table
 from ganaug.analysis.scaling import scaling
@@ -43,6 +44,7 @@ SOME = {
     "external-cells": "every metric of every cell on the external images",
     "external-summary": "their means over replicates with intervals",
     "external-comparisons": "differences between augmentations on them",
+    "missing": "what an incomplete study lacks, and why",
 }
 
 
@@ -56,6 +58,7 @@ class Settings(StatisticsSettings):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    add_argument(inputs)
     outputs = parser.add_argument_group("outputs")
     for name, what in ALWAYS.items():
         outputs.add_argument(f"--{name}", type=Path, required=True, help=what)
@@ -64,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = Settings(**args.settings)
+    settings = Settings(**args.settings, missing=missing_files(args.unfinished))
     results = args.results
     predictions = read_cells(results, "cells", settings, settings.trained)
     own = {cell: p for cell, p in predictions.items() if cell[0] in settings.augmentations}
@@ -93,37 +96,48 @@ def run(args: argparse.Namespace) -> None:
         tables[args.shortcut] = shortcut(evidence, classes)
     if args.external_cells:
         external = read_cells(results, "external", settings, lambda size: settings.augmentations)
-        groups = read_groups(results / "external" / "images.csv", next(iter(external.values())))
-        elsewhere = Evidence(external, groups, settings, args.seed)
-        tables[args.external_cells] = scored(elsewhere.scores)
-        tables[args.external_summary] = elsewhere.summary(settings.augmentations, settings.size_names)
-        tables[args.external_comparisons] = elsewhere.comparisons()
+        if external:
+            groups = read_groups(results / "external" / "images.csv", next(iter(external.values())))
+            elsewhere = Evidence(external, groups, settings, args.seed)
+            tables[args.external_cells] = scored(elsewhere.scores)
+            tables[args.external_summary] = elsewhere.summary(settings.augmentations, settings.size_names)
+            tables[args.external_comparisons] = elsewhere.comparisons()
+        else:  # all of it is missing: the columns without rows
+            for name in ("cells", "summary", "comparisons"):
+                tables[getattr(args, f"external_{name}")] = tables[getattr(args, name)][:0]
     if args.fidelity:
         tables[args.fidelity] = collect(results, settings, "fidelity", "fidelity.csv", FIDELITY)
         tables[args.fidelity_curve] = collect(results, settings, "fidelity", "curve.csv", CURVE)
-        tables[args.memorisation] = collect(results, settings, "fidelity", "memorisation.csv", ["effect", "copies"])
+        tables[args.memorisation] = collect(results, settings, "fidelity", "memorisation.csv", MEMORISATION)
         log = collect(results, settings, "gan", "training.csv", ["kimg"])
         tidy = log.melt(["size", "replicate", "kimg"], var_name="quantity").dropna(subset="value")
         tables[args.gan_training] = tidy
+    if args.missing:
+        tables[args.missing] = missing_table(args.unfinished)
     for path, table in tables.items():  # once all could be made
         write_csv(path, table)
 
 
-FIDELITY = ["class", "reference", "extractor", "metric", "value", "floor"]
+FIDELITY = ["class", "reference", "extractor", "metric", "value", "floor", "images", "reference_images", "warning"]
 CURVE = ["kimg", "extractor", "metric", "value"]
+MEMORISATION = ["synthetic", "held_out", "median_distance", "median_distance_held_out", "effect", "p"]
+MEMORISATION += ["near_share", "copies"]
 
 
 def read_cells(results: Path, stage: str, grid: Grid, trained: Callable[[str], list[str]]) -> dict[tuple, Predictions]:
     """The predictions by (augmentation, size, replicate, backbone).
 
     stage: `cells` for the test images, `external` for those from elsewhere. trained: from a size to the names of its
-    augmentations. Raises UserError where a cell's are missing or are not for the same images as the others'.
+    augmentations. Raises UserError where a cell's should be there and are not, or are not for the same images as the
+    others'.
     """
     cells: dict[tuple, Predictions] = {}
     for size, replicate in grid.subsets:
         for augmentation in trained(size):
             for backbone in grid.backbones:
                 path = results / cell_folder(augmentation, size, replicate, backbone, stage) / "predictions.csv"
+                if not grid.there(path):
+                    continue
                 predictions = read_predictions(path)
                 _check_same_test(path, predictions, next(iter(cells.values()), predictions))
                 cells[augmentation, size, replicate, backbone] = predictions
@@ -133,13 +147,12 @@ def read_cells(results: Path, stage: str, grid: Grid, trained: Callable[[str], l
 
 def read_scored(results: Path, grid: Grid) -> dict[tuple, Predictions]:
     """The predictions for each subset's synthetic images, by (size, replicate, backbone)."""
-    return {
-        (size, replicate, backbone): read_predictions(
-            results / subset_folder("synthetic", size, replicate) / f"scored-{backbone}.csv"
-        )
+    paths = {
+        (size, replicate, backbone): results / subset_folder("synthetic", size, replicate) / f"scored-{backbone}.csv"
         for size, replicate in grid.subsets
         for backbone in grid.backbones
     }
+    return {cell: read_predictions(path) for cell, path in paths.items() if grid.there(path)}
 
 
 def read_groups(path: Path, p: Predictions) -> np.ndarray:
@@ -196,7 +209,10 @@ def count_subsets(results: Path, grid: Grid) -> pd.DataFrame:
     parts = []
     for size, replicate in grid.subsets:
         for side in ("train", "validation"):
-            rows = read_table(results / subset_folder("subsets", size, replicate) / f"{side}.csv", ["class"])
+            path = results / subset_folder("subsets", size, replicate) / f"{side}.csv"
+            if not grid.there(path):
+                continue
+            rows = read_table(path, ["class"])
             counts = rows.groupby("class").size().rename("images").reset_index()
             parts.append(_insert(counts, size=size, replicate=replicate, side=side))
     return pd.concat(parts, ignore_index=True)
@@ -206,9 +222,10 @@ def collect(results: Path, grid: Grid, stage: str, name: str, columns: list[str]
     """A file that a stage writes per (size, replicate), stacked, with these two as the first columns."""
     parts = []
     for size, replicate in grid.subsets:
-        table = read_table(results / subset_folder(stage, size, replicate) / name, columns)
-        parts.append(_insert(table, size=size, replicate=replicate))
-    return pd.concat(parts, ignore_index=True)
+        path = results / subset_folder(stage, size, replicate) / name
+        if grid.there(path):
+            parts.append(_insert(read_table(path, columns), size=size, replicate=replicate))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["size", "replicate", *columns])
 
 
 def _insert(table: pd.DataFrame, **values) -> pd.DataFrame:

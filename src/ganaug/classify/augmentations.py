@@ -72,14 +72,14 @@ def mixup(settings: dict, classes: int) -> Callable:
     """Zhang et al. 2018: images and labels blended with another of the batch."""
     from torchvision.transforms import v2
 
-    return v2.MixUp(alpha=settings["alpha"], num_classes=classes)
+    return v2.MixUp(alpha=float(settings["alpha"]), num_classes=classes)
 
 
 def cutmix(settings: dict, classes: int) -> Callable:
     """Yun et al. 2019: a rectangle from another image of the batch, labels by area."""
     from torchvision.transforms import v2
 
-    return v2.CutMix(alpha=settings["alpha"], num_classes=classes)
+    return v2.CutMix(alpha=float(settings["alpha"]), num_classes=classes)
 
 
 def border(settings: dict) -> Callable:

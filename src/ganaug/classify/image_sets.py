@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ganaug.errors import UserError
-from ganaug.files import read_csv
+from ganaug.files import open_array, read_csv
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class ImageSet:
 
     @classmethod
     def load(cls, images: Path, table: Path) -> "ImageSet":
-        array = np.load(images, mmap_mode="r")
+        array = open_array(images)
         rows = read_csv(table, dtype={"class": str, "image": str})
         if len(array) != len(rows):
             raise UserError(f"{images} has {len(array)} images, {table} {len(rows)} rows; delete both and run again")
         by_label = dict(sorted(rows[["label", "class"]].drop_duplicates().itertuples(index=False)))
-        return cls(array, rows["label"].to_numpy(np.int64), tuple(by_label.values()), tuple(rows["image"]))
+        return cls(array, rows["label"].to_numpy(np.int64, copy=True), tuple(by_label.values()), tuple(rows["image"]))
 
     def joined(self, other: "ImageSet") -> "ImageSet":
         """Both sets as one, this one first; their classes must be the same."""

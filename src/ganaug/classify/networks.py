@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from ganaug.classify.image_sets import ImageSet
 from ganaug.errors import UserError
@@ -52,12 +52,16 @@ def load(path: Path) -> tuple[torch.nn.Module, tuple[str, ...], int]:
     """(model, classes, input size) of a file written by `save`."""
     import timm
 
-    with safe_open(path, "pt") as file:
-        network = json.loads((file.metadata() or {}).get("network", "null"))
-        if network is None:
-            raise UserError(f"{path} was not written by train_classifier of this version; delete it and run again")
-        model = timm.create_model(network["backbone"], in_chans=1, num_classes=len(network["classes"]))
-        model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no dict)
+    try:
+        with safe_open(path, "pt") as file:
+            network = json.loads((file.metadata() or {}).get("network", "null"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} can't be read ({error}); delete it and run again") from None
+    if network is None:
+        raise UserError(f"{path} was not written by train_classifier of this version; delete it and run again")
+    model = timm.create_model(network["backbone"], in_chans=1, num_classes=len(network["classes"]))
+    model.load_state_dict(state)
     return model, tuple(network["classes"]), network["input_size"]
 
 

@@ -10,8 +10,10 @@ from ganaug.classify.image_sets import ImageSet
 from ganaug.classify.networks import load, predictions, probabilities
 from ganaug.device import pick_device
 from ganaug.errors import UserError
-from ganaug.files import read_csv, write_csv
+from ganaug.files import open_array, read_csv, write_csv
 from ganaug.seeding import set_determinism
+
+LESS_MEMORY = "lower classifier.input_size, or give the job more"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,5 +41,5 @@ def labelled(images: Path, table: Path, classes: tuple[str, ...]) -> ImageSet:
         raise UserError(
             f"{table}: the classifier does not know the class {unknown[0]!r}; it knows {', '.join(classes)}"
         )
-    labels = rows["class"].map(classes.index).to_numpy(np.int64)
-    return ImageSet(np.load(images, mmap_mode="r"), labels, classes, tuple(rows["image"]))
+    labels = rows["class"].map(classes.index).to_numpy(np.int64, copy=True)
+    return ImageSet(open_array(images), labels, classes, tuple(rows["image"]))

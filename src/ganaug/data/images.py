@@ -1,27 +1,33 @@
 """Image files into square 8-bit grey arrays, each odd kind handled on purpose."""
 
+import contextlib
 import hashlib
 import io
+import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
-from ganaug.errors import UserError
+from ganaug.data.sources import read_file
+from ganaug.errors import Unusable, UserError
 from ganaug.files import write_array, write_csv
 from ganaug.progress import Progress
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
 SUFFIXES |= {".gif": "GIF", ".webp": "WEBP"}
-MAX_PIXELS = 100_000_000  # beyond any radiograph; a small file that unpacks to more is a decompression bomb
-
-
-class Unusable(Exception):
-    """The file holds no image that can be used; the message is the problem's name."""
+# What a small file may unpack to. The largest radiographs have some 20 million pixels.
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 65_500  # as of a JPEG
+MAX_SCANNED = 2_000_000_000  # pixels times scans of a JPEG, each of which is a pass over all pixels; about 2 seconds
+BAND = 2_000_000  # pixels converted at a time: several numbers per pixel are needed on the way
+TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270"}
+TURNED |= {7: "TRANSVERSE", 8: "ROTATE_90"}
 
 
 @dataclass(frozen=True)
@@ -45,18 +51,20 @@ def decode(content: bytes, name: str = "") -> Decoded:
     if not content:
         raise Unusable("empty")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(content), formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
+            image_format = "JPEG" if image.format == "MPO" else image.format  # a photograph with a second one inside
+            most = MAX_SCANNED // _scans(content) if image_format == "JPEG" else MAX_PIXELS
+            if image.width * image.height > most or max(image.size) > MAX_SIDE:
                 raise Unusable("too large")
-            image_format, mode = image.format, image.mode
-            frames = getattr(image, "n_frames", 1)
+            mode, several = image.mode, getattr(image, "is_animated", False)
             image.load()
-            image = ImageOps.exif_transpose(image)
+            image, unturned = _upright(image)
+            pixels, problem = _grey(image)
     except Unusable:
         raise
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, MemoryError):
         raise Unusable("too large") from None
     except Image.UnidentifiedImageError:
         raise Unusable("not an image") from None
@@ -65,13 +73,38 @@ def decode(content: bytes, name: str = "") -> Decoded:
     problems = []
     if SUFFIXES.get(Path(name).suffix.lower(), image_format) != image_format:
         problems.append("wrong suffix")
-    if frames > 1:
-        problems.append("several frames")
-    pixels, problem = _grey(image)
-    problems += [problem] if problem else []
+    problems += ["several frames"] if several else []
+    problems += [found for found in (unturned, problem) if found]
     if pixels.shape[0] != pixels.shape[1]:
         problems.append("non-square")
     return Decoded(pixels, image_format, mode, tuple(problems))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing on the process's standard error: libtiff complains there, without the file's name."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _scans(content: bytes) -> int:
+    """The scans of a JPEG, and those of its thumbnails; as many as keep it to MAX_PIXELS at least."""
+    return max(content.count(b"\xff\xda"), MAX_SCANNED // MAX_PIXELS)
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, str | None]:
+    """(the image turned as its EXIF orientation says, what is wrong with that)."""
+    try:
+        turn = TURNED.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # as for the pixels
+        return image, "EXIF unreadable"
+    return image.transpose(Image.Transpose[turn]) if turn else image, None
 
 
 def _grey(image: Image.Image) -> tuple[np.ndarray, str | None]:
@@ -80,18 +113,44 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, str | None]:
     if image.mode == "L" and not transparent:
         return np.asarray(image), None
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        low, high = values.min(), values.max()
-        scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
-        return np.rint(scaled).astype(np.uint8), "16-bit" if image.mode.startswith("I") else "float"
-    problem = {"RGBA": "RGBA", "LA": "transparency", "PA": "palette", "P": "palette", "CMYK": "CMYK", "1": "1-bit"}
-    if transparent:
-        rgba = image.convert("RGBA")
-        background = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
-        grey = Image.alpha_composite(background, rgba).convert("RGB").convert("L")
+        ranges = [_finite(band) for band in _bands(image)]
+        low, high = (pick(values[i] for values in ranges) for i, pick in enumerate((min, max)))
+        problem, convert = "float" if image.mode == "F" else "16-bit", lambda band: _scaled(band, low, high)
     else:
-        grey = image.convert("RGB").convert("L")
-    return np.asarray(grey), problem.get(image.mode, "transparency" if transparent else "colour")
+        names = {"RGBA": "RGBA", "LA": "transparency", "PA": "palette", "P": "palette", "CMYK": "CMYK", "1": "1-bit"}
+        problem = names.get(image.mode, "transparency" if transparent else "colour")
+        convert = _on_black if transparent else lambda band: band.convert("RGB").convert("L")
+    pixels, top = np.empty((image.height, image.width), np.uint8), 0
+    for band in _bands(image):
+        pixels[top : top + band.height] = convert(band)
+        top += band.height
+    return pixels, problem
+
+
+def _bands(image: Image.Image) -> Iterator[Image.Image]:
+    rows = max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(image.height, top + rows)))
+
+
+def _finite(band: Image.Image) -> tuple[float, float]:
+    """Least and greatest value; NaN and infinities are none."""
+    values = np.asarray(band, np.float64)
+    values = values[np.isfinite(values)]
+    return (values.min(), values.max()) if values.size else (np.inf, -np.inf)
+
+
+def _scaled(band: Image.Image, low: float, high: float) -> np.ndarray:
+    """Values from `low` to `high` as 0 to 255, NaN as 0."""
+    if not low < high:
+        return np.zeros((band.height, band.width), np.uint8)
+    values = np.nan_to_num(np.asarray(band, np.float64), nan=low, posinf=high, neginf=low)
+    return np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
+
+
+def _on_black(band: Image.Image) -> Image.Image:
+    rgba = band.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB").convert("L")
 
 
 def pixels_sha256(pixels: np.ndarray) -> str:
@@ -123,7 +182,7 @@ def pack(rows: pd.DataFrame, root: Path, resolution: int, classes: list[str], im
     array = np.empty((len(rows), resolution, resolution), np.uint8)
     with Progress(len(rows), "packing", "images") as progress:
         for i, file in enumerate(rows["file"]):
-            pixels = decode((root / file).read_bytes(), file).pixels
+            pixels = decode(read_file(root / file), file).pixels
             if pixels_sha256(pixels) != rows["pixels_sha256"].iloc[i]:
                 raise UserError(f"{root / file} has changed since its manifest was made; start the workflow again")
             array[i] = to_square(pixels, resolution)

@@ -12,10 +12,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ganaug.data.calibration import COPIED, choose, copy_hashes, describe, distances
-from ganaug.data.images import Unusable, decode, pixels_sha256
+from ganaug.data.images import decode, pixels_sha256
 from ganaug.data.near_copies import groups, perceptual_hash, unpacked
-from ganaug.data.sources import list_images
-from ganaug.errors import UserError
+from ganaug.data.sources import in_tables, list_images, read_file, reason_to_leave_out
+from ganaug.errors import Unusable, UserError
 from ganaug.files import read_csv, write_csv, write_json
 from ganaug.progress import Progress
 
@@ -27,12 +27,13 @@ NAMED = 10  # files named in a message
 class Settings:
     """source: layout of the data root. classes: class folders to use, None for all. max_bad_share: share of files, in
     [0, 1], that may be unusable before the run stops. near_copy_distance: bits by which two perceptual hashes of 256
-    may differ in one group; `auto` to choose it from the data."""
+    may differ in one group; `auto` to choose it from the data. follow_links: whether links may lead out of the root."""
 
     source: str
     classes: list[str] | None
     max_bad_share: float
     near_copy_distance: int | str
+    follow_links: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,11 +89,11 @@ def make_manifest(
     share one, or are near-copies, or are linked by others so, form one group. A file without one is none's.
     distances: see calibration.distances. near-copies: see calibration.describe.
     """
-    files = list_images(root, settings.source, settings.classes)
+    files = list_images(root, settings.source, settings.classes, settings.follow_links)
     with Progress(len(files), "checking", "files") as progress:
         rows = []
         for file, label in files:
-            rows.append(inspect(root, file, label))
+            rows.append(inspect(root, file, label, settings.follow_links))
             progress.update()
     problems = [p for row in rows for p in row.pop("problems")]
     manifest = pd.DataFrame(rows)
@@ -113,14 +114,17 @@ def make_manifest(
     return manifest, listed, table, describe(table, threshold, "from these distances" if auto else "in the config")
 
 
-def inspect(root: Path, file: str, label: str) -> dict:
+def inspect(root: Path, file: str, label: str, follow_links: bool = False) -> dict:
     """The manifest's row of one file, with a list `problems` beside."""
-    row = {"file": file, "class": label, "bytes": 0, "format": "", "mode": "", "width": 0, "height": 0}
+    name = in_tables(file)
+    row = {"file": name, "class": label, "bytes": 0, "format": "", "mode": "", "width": 0, "height": 0}
     row |= {"file_sha256": "", "pixels_sha256": "", "perceptual_hash": "", "group": ""}
+    if reason := reason_to_leave_out(root, file, follow_links):
+        return row | _left_out(name, label, reason)
     try:
-        content = (root / file).read_bytes()
+        content = read_file(root / file)
     except OSError as error:
-        return row | _left_out(file, label, f"unreadable ({error.strerror})")
+        return row | _left_out(name, label, f"unreadable ({error.strerror})")
     row |= {"bytes": len(content), "file_sha256": hashlib.sha256(content).hexdigest()}
     try:
         image = decode(content, file)
@@ -145,6 +149,7 @@ ACTIONS = {
     "transparency": "laid on black",
     "several frames": "first frame taken",
     "wrong suffix": "read by its content",
+    "EXIF unreadable": "taken as it lies",
     "non-square": "cropped at the centre",
 }
 
@@ -187,7 +192,7 @@ def _distances(root: Path, manifest: pd.DataFrame) -> pd.DataFrame:
     used = manifest[manifest["status"] == "used"].reset_index(drop=True)
     copies = {}
     for row in used.sort_values("pixels_sha256").head(COPIED).itertuples():  # by hash: drawn, but the same every time
-        copies[row.Index] = copy_hashes(decode((root / row.file).read_bytes(), row.file).pixels)
+        copies[row.Index] = copy_hashes(decode(read_file(root / row.file), row.file).pixels)
     return distances(unpacked(used["perceptual_hash"]), used["class"].to_numpy(), copies)
 
 
@@ -233,7 +238,7 @@ def check_share(manifest: pd.DataFrame, max_bad_share: float) -> None:
     bad = manifest[(manifest["status"] == "left out") & (manifest["pixels_sha256"] == "")]
     if len(bad) > max_bad_share * len(manifest):
         for row in bad.itertuples():
-            log.info("%s: %s", row.file, row.reason)
+            log.info("%s: %s", repr(row.file)[1:-1], row.reason)  # a line break in a name is none in the log
         named = ", ".join(f"{row.file!r} ({row.reason})" for row in bad.head(NAMED).itertuples())
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         raise UserError(

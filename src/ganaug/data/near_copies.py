@@ -1,12 +1,11 @@
-"""Near-copies: the same film twice, re-encoded, resized, re-windowed or slightly cropped."""
+"""Near-copies: the same film twice, re-encoded, resized, re-windowed or slightly cropped.
+
+Every subset's check compares hashes: what only making them takes is imported in the functions.
+"""
 
 from collections.abc import Iterable
 
 import numpy as np
-import scipy.fft
-from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 SIDE = 64  # the image is reduced to SIDE x SIDE before its transform
 LOW = 16  # and LOW x LOW low frequencies are kept: 256 bits. 64 bits are too coarse, since all chest films look alike
@@ -18,6 +17,9 @@ def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
     pixels: uint8 [H, W]. Unchanged by brightness and contrast, little by scale and compression (Zauner 2010,
     "Implementation and benchmarking of perceptual image hash functions", with 16 x 16 instead of 8 x 8 frequencies).
     """
+    import scipy.fft
+    from PIL import Image
+
     small = np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS), np.float64)
     low = scipy.fft.dctn(small, norm="ortho")[:LOW, :LOW].ravel()
     low[0] = 0.0  # the mean brightness tells nothing
@@ -62,6 +64,9 @@ def groups(hashes: np.ndarray, distance: int, known: np.ndarray | None = None) -
 
     known: text [N], of the patient or study, say; empty where it is not known.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     pairs = near_pairs(hashes, distance)
     if known is not None:
         named = np.flatnonzero(known != "")

@@ -1,39 +1,50 @@
-"""Where the images of a study are: the layouts a data root may have."""
+"""Where the images of a study are: the layouts a data root may have, and which of its files may be read."""
 
-import hashlib
 import os
+import re
+import stat
+import unicodedata
 from pathlib import Path
 
-from ganaug.errors import UserError
+from ganaug.errors import Unusable, UserError
 
 # Below a class folder. The phantoms are written as plain folders.
 IMAGES_IN = {"radiography": "images", "folder": "", "phantom": ""}
+MAX_BYTES = 500_000_000  # of a file; beyond any radiograph, and as much memory as a job has for one
+LONGEST_CLASS = 100  # characters that figures have room for
+# What a spreadsheet would run: class names begin fields of the tables, file names stand behind them.
+FORMULA = re.compile(r"[=+@]|-.*[|!(]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def list_images(root: Path, source: str, classes: list[str] | None) -> list[tuple[str, str]]:
+def list_images(
+    root: Path, source: str, classes: list[str] | None, follow_links: bool = False
+) -> list[tuple[str, str]]:
     """(file, class) of every file of every class, sorted by class and name; file is relative to `root`, with slashes.
 
     source: `radiography` (`<class>/images/*`, masks and tables beside them ignored) or `folder` and `phantom`
-    (`<class>/*`). classes: the folders to use, or None for all of them. Hidden files and folders are ignored; other
-    files are listed whatever they are, so that a wrong one is reported and not overlooked.
-    Raises UserError where the root or a class is missing or empty.
+    (`<class>/*`). classes: the folders to use, or None for all of them. follow_links: whether class folders may be
+    links that lead out of `root`. Hidden files and folders are ignored; other files are listed whatever they are, so
+    that a wrong one is reported and not overlooked. Raises UserError where the root or a class is missing or empty,
+    or a class has a name or a place that can't be used.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):  # False too for a name that is too long
         raise UserError(f"data_root: {root} is not a folder; write the folder that holds one folder per class")
-    folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = sorted(p.name for p in root.iterdir() if _is_folder(p) and not p.name.startswith("."))
     below = IMAGES_IN[source]
-    found = [name for name in folders if (root / name / below).is_dir()]
+    found = [name for name in folders if _is_folder(root / name / below)]
     missing = sorted(set(classes or []) - set(found))
     if missing:
-        raise UserError(f"data.classes: no folder {_layout(source)} for {missing} in {root}; there are {found}")
+        told = f"no folder {_layout(source)} for {missing} in {root}; there are {found}"
+        raise UserError(f"data.classes: {told}{_alike(missing, found)}")
     chosen = classes or found
-    if "all" in chosen:
-        raise UserError(f"data_root: a class in {root} is called 'all', the name of all classes together; rename it")
     if len(chosen) < 2:
         raise UserError(
             f"data_root: {root} has {len(chosen)} class folders of the layout {_layout(source)} that data.source "
             f"{source!r} stands for; at least 2 are needed. Folders there: {folders}"
         )
+    for name in chosen:
+        _check_class(root, name, below, follow_links)
     files = [(path, name) for name in chosen for path in _files_in(root, name, below)]
     for name in chosen:
         if not any(owner == name for _, owner in files):
@@ -43,20 +54,92 @@ def list_images(root: Path, source: str, classes: list[str] | None) -> list[tupl
     return files
 
 
+def _alike(missing: list[str], found: list[str]) -> str:
+    """Advice where a name is there, but in other code points that look the same: macOS writes é as e and an accent."""
+    same = [b for a in missing for b in found if unicodedata.normalize("NFC", a) == unicodedata.normalize("NFC", b)]
+    return "".join(f'; write "{ascii(name)[1:-1]}", as the folder is called' for name in same)
+
+
+def _check_class(root: Path, name: str, below: str, follow_links: bool) -> None:
+    """Raises UserError where a class can't be used under its name or at its place."""
+    problem = (
+        (name == "all" and "is called 'all', the name of all classes together")
+        or (not is_utf8(name) and "has a name that is not UTF-8")
+        or (CONTROL.search(name) and "has a control character in its name")
+        or (len(name) > LONGEST_CLASS and f"has a name of more than {LONGEST_CLASS} characters")
+        or (FORMULA.match(name) and "has a name that a spreadsheet would run as a formula")
+    )
+    if problem:
+        raise UserError(
+            f"data_root: a class {name!r} in {root} {problem}; rename the folder, or leave it out by naming those to "
+            "use in data.classes"
+        )
+    if not (follow_links or inside(root, root / name / below)):
+        raise UserError(
+            f"data_root: the class {name!r} is a link out of {root}, to {str((root / name / below).resolve())!r}; put "
+            "the folder itself there, or write data.follow_links: true (external_test.follow_links for images from "
+            "elsewhere)"
+        )
+
+
+def is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # Python holds bytes that are not UTF-8 as lone surrogates
+        return False
+    return True
+
+
+def in_tables(file: str) -> str:
+    """A file's name as tables can hold it: bytes that are not UTF-8 as \\xNN."""
+    return os.fsencode(file).decode("utf-8", "backslashreplace")
+
+
+def reason_to_leave_out(root: Path, file: str, follow_links: bool) -> str:
+    """Why a listed file is not to be opened, in the words of problems.csv; empty where nothing is wrong with it."""
+    path = root / file
+    if not is_utf8(file):
+        return "name is not UTF-8"
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return "link to nothing"
+    except OSError as error:
+        return f"unreadable ({error.strerror})"
+    if not follow_links and path.is_symlink() and not inside(root, path):
+        return "link out of the data root"
+    if not stat.S_ISREG(status.st_mode):
+        return "not a file"
+    return "too large" if status.st_size > MAX_BYTES else ""
+
+
+def inside(root: Path, path: Path) -> bool:
+    """Whether a path stays in the data root when its links are followed."""
+    return path.resolve().is_relative_to(root.resolve())
+
+
+def read_file(path: Path) -> bytes:
+    """Content of a plain file. Raises Unusable for anything else: a pipe would keep the reader waiting for ever."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise Unusable("not a file")
+        return file.read(MAX_BYTES)
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # False too for links in a circle and what may not be looked at
+
+
 def _files_in(root: Path, name: str, below: str) -> list[str]:
     folder = root / name / below
-    files = (entry for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith("."))
-    return sorted(Path(entry.path).relative_to(root).as_posix() for entry in files)
+    files = [
+        folder / entry.name
+        for entry in os.scandir(folder)  # which knows most kinds without asking for each file
+        if not entry.name.startswith(".")
+        and not (_is_folder(Path(entry.path)) if entry.is_symlink() else entry.is_dir(follow_symlinks=False))
+    ]
+    return sorted(path.relative_to(root).as_posix() for path in files)
 
 
 def _layout(source: str) -> str:
     return "/".join(filter(None, ["<class>", IMAGES_IN[source]]))
-
-
-def listing_digest(root: Path, source: str, classes: list[str] | None) -> str:
-    """SHA-256 over names, sizes and times of change of a data root's images: differs when any of them changes."""
-    digest = hashlib.sha256()
-    for file, _ in list_images(root, source, classes):
-        status = (root / file).stat()
-        digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()

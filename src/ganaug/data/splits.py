@@ -1,6 +1,8 @@
 """Stage make_splits: the fixed test set is set aside; the rest is the pool."""
 
 import argparse
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +76,9 @@ def owners(images: pd.DataFrame) -> dict[str, str]:
     return dict(counts.drop_duplicates("group")[["group", "class"]].itertuples(index=False))
 
 
-def shuffled(groups, seed: int) -> list[str]:
-    """Groups in a seeded order that does not depend on the order they are given in."""
-    names = sorted(groups)
-    return [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+def shuffled(groups: Iterable[str], seed: int) -> list[str]:
+    """Groups in a seeded order, whatever the order they are given in: by a hash of seed and name.
+
+    So one group more or less leaves the order of the others as it was, and the subsets that it is not in.
+    """
+    return sorted(groups, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())

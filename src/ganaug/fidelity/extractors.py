@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from ganaug.files import PythonFile, disk_errors_explained
+
 INCEPTION = "inception-v3-compat"  # the network of the original FID, through torch-fidelity
 BATCH = 32
 
@@ -25,8 +27,10 @@ def load_extractor(name: str, weights: Path, input_size: int, device: torch.devi
 def _inception(weights: Path, device: torch.device):
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    with tempfile.NamedTemporaryFile(suffix=".pth") as file:  # torch-fidelity reads torch's format; these are tensors
-        torch.save(load_file(weights), file.name)
+    # torch-fidelity reads torch's format; these are tensors.
+    with disk_errors_explained(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile(suffix=".pth") as file:
+        torch.save(load_file(weights), PythonFile(file))
+        file.flush()
         network = FeatureExtractorInceptionV3(INCEPTION, ["2048"], feature_extractor_weights_path=file.name).to(device)
     return lambda images: network(images.to(device)[:, None].expand(-1, 3, -1, -1).contiguous())[0]
 

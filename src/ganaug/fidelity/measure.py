@@ -14,7 +14,7 @@ from ganaug.fidelity.distances import frechet_distance, kernel_distance, precisi
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
 from ganaug.fidelity.features import Features, equal_draws
 from ganaug.fidelity.memorisation import closest_pairs, memorisation
-from ganaug.files import read_csv, write_csv
+from ganaug.files import open_array, read_csv, write_csv
 from ganaug.seeding import derive_seed, set_determinism
 
 SIDES = {
@@ -22,6 +22,7 @@ SIDES = {
     "synthetic": "what was made after them",
     "held_out": "real images that no GAN is trained on",
 }
+LESS_MEMORY = "lower fidelity.input_size or gan.snapshot_images, or give the job more"
 FEW = "no more images than the {} features: too high, and only comparable at these counts"
 # Only Inception's features give what is called FID and KID; others have names of their own.
 NAMES = {
@@ -67,8 +68,7 @@ def run(args: argparse.Namespace) -> None:
     for side in SIDES:
         check_counts(side, labels[side], settings)
     sets = {
-        side: Features(extract(extractor, np.load(getattr(args, f"{side}_images"), mmap_mode="r")), labels[side])
-        for side in SIDES
+        side: Features(extract(extractor, open_array(getattr(args, f"{side}_images"))), labels[side]) for side in SIDES
     }
     real, synthetic, held_out = sets.values()
     rows = compare(real, synthetic, held_out, settings, args.seed, "all")
@@ -145,7 +145,7 @@ def curve(extractor, real, snapshots: Path, table: Path, settings: Settings) -> 
 
     A snapshot has fewer images than the synthetic set, so its distances are higher; they compare with each other.
     """
-    images, rows = np.load(snapshots, mmap_mode="r"), read_csv(table)
+    images, rows = open_array(snapshots), read_csv(table)
     kimgs = rows.drop_duplicates("index")["kimg"]
     return [
         {

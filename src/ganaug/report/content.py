@@ -7,12 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons
-from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table, readable
+from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table
 from ganaug.files import read_json
+from ganaug.report.fidelity import fidelity_rows, memorisation_rows, percent
 
 PRIMARY = "balanced_accuracy"
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]
-VERDICTS = ("better", "worse", "equivalent", "undecided")
+VERDICTS = ("better", "worse", "equivalent", "undecided", "missing")
+MISSING = {"mean": "missing", "interval": "", "verdict": ""}
 LIMITS = ["value", "ci_low", "ci_high"]
 
 
@@ -47,14 +49,20 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "differences": difference_rows(differences, grid),
         "per_class": per_class_rows(summary, grid, list(data["class"])),
         "answers": answers(differences, grid, synthetic),
-        "answers_tests": len(comparisons(grid.augmentations)) * len(grid.sizes),
-        "growth": growth_rows(scaling, grid, 1 - confidence),
-        "worth": worth_rows(scaling, grid),
+        "answers_tests": most_tests(differences),
+        "growth": growth_rows(scaling, summary, grid, 1 - confidence),
+        "worth": worth_rows(scaling, summary, grid),
         "short": short_rows(summary, differences, grid, synthetic),
         "fidelity": fidelity_rows(tables / "fidelity.csv", grid) if synthetic else None,
         "memorisation": memorisation_rows(tables / "memorisation.csv", grid) if synthetic else None,
         "short_columns": [f"{a} − {b}" for a, b in short_comparisons(grid, synthetic)],
     }
+
+
+def most_tests(differences: pd.DataFrame) -> int:
+    """The tests of balanced accuracy that were made with one backbone, the most where backbones differ."""
+    made = differences[differences["metric"].eq(PRIMARY) & differences["test"].ne("none")]
+    return int(made.groupby("backbone").size().max()) if len(made) else 0
 
 
 def gan_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]:
@@ -92,6 +100,8 @@ def subset_rows(subsets: pd.DataFrame, grid: Grid) -> list[dict]:
     ranges = subsets.groupby(["size", "side"])["images"].agg(["min", "max"])
 
     def shown(size, side):
+        if (size, side) not in ranges.index:
+            return "missing"
         low, high = ranges.loc[(size, side)]
         return f"{low}" if low == high else f"{low}–{high}"
 
@@ -101,8 +111,13 @@ def subset_rows(subsets: pd.DataFrame, grid: Grid) -> list[dict]:
 def summary_rows(summary: pd.DataFrame, grid: Grid, metrics: Sequence[str] = SHOWN) -> list[dict]:
     """Backbone, size, augmentation and, per metric, mean and interval as text."""
     cells = summary.set_index(["backbone", "size", "augmentation", "metric"])
+    gone = lost(summary, ["backbone", "size", "augmentation"])
+
+    def cell(key, metric):
+        return MISSING if key in gone else _counted(shown(row := cells.loc[(*key, metric)]), row, grid)
+
     return [
-        {"backbone": b, "size": s, "augmentation": a, "values": [shown(cells.loc[(b, s, a, m)]) for m in metrics]}
+        {"backbone": b, "size": s, "augmentation": a, "values": [cell((b, s, a), m) for m in metrics]}
         for b in grid.backbones
         for s in grid.size_names
         for a in grid.augmentations
@@ -117,7 +132,7 @@ def difference_rows(differences: pd.DataFrame, grid: Grid) -> list[dict]:
             "backbone": b,
             "size": s,
             "pair": f"{a} − {r}",
-            "values": [_judged(cells.loc[(b, s, a, r, m)]) for m in SHOWN],
+            "values": [_judged(cells.loc[(b, s, a, r, m)], grid) for m in SHOWN],
         }
         for b in grid.backbones
         for s in grid.size_names
@@ -129,13 +144,18 @@ def per_class_rows(summary: pd.DataFrame, grid: Grid, classes: list[str]) -> lis
     """Backbone, size, augmentation and per class the mean sensitivity, specificity and AUROC as text."""
     cells = summary[summary["metric"].map(class_of).notna()]
     means = cells.set_index(["backbone", "size", "augmentation", "metric"])["mean"]
+    gone = lost(summary, ["backbone", "size", "augmentation"])
+
+    def cell(key, metric):
+        return "missing" if key in gone else number(means[*key, metric])
+
     kinds = ("sensitivity", "specificity", "auroc")
     return [
         {
             "backbone": b,
             "size": s,
             "augmentation": a,
-            "values": [number(means[b, s, a, f"{kind}[{c}]"]) for c in classes for kind in kinds],
+            "values": [cell((b, s, a), f"{kind}[{c}]") for c in classes for kind in kinds],
         }
         for b in grid.backbones
         for s in grid.size_names
@@ -157,8 +177,9 @@ def answers(differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list
     return out
 
 
-def growth_rows(scaling: pd.DataFrame, grid: Grid, alpha: float) -> list[dict]:
+def growth_rows(scaling: pd.DataFrame, summary: pd.DataFrame, grid: Grid, alpha: float) -> list[dict]:
     """Per backbone and augmentation the rank correlation of size and quality, whether that is growth, and the law."""
+    gone = lost(summary, ["backbone", "augmentation", "size"])
     cells = scaling[scaling["size"].isna()].set_index(["backbone", "augmentation", "quantity"])
     return [
         {
@@ -168,6 +189,8 @@ def growth_rows(scaling: pd.DataFrame, grid: Grid, alpha: float) -> list[dict]:
             "growth": _growth(cells.loc[(b, a, "spearman")], alpha),
             "p": number(cells.loc[(b, a, "spearman"), "p"]),
         }
+        if not all((b, a, s) in gone for s in grid.size_names)
+        else {"backbone": b, "augmentation": a, "values": [MISSING] * 4, "growth": "missing", "p": "missing"}
         for b in grid.backbones
         for a in grid.augmentations
     ]
@@ -179,11 +202,16 @@ def _growth(row: pd.Series, alpha: float) -> str:
     return "yes" if row["value"] > 0 else "no, it falls"
 
 
-def worth_rows(scaling: pd.DataFrame, grid: Grid) -> list[dict]:
+def worth_rows(scaling: pd.DataFrame, summary: pd.DataFrame, grid: Grid) -> list[dict]:
     """Per backbone and augmentation the multiplier at every size as text; nothing in a study without `none`."""
     cells = scaling[scaling["quantity"] == "multiplier"].set_index(["backbone", "augmentation", "size"])
+    gone = lost(summary, ["backbone", "augmentation", "size"])
+
+    def cell(b, a, s):
+        return MISSING if {(b, a, s), (b, NO_AUGMENTATION, s)} & gone else _limited(cells.loc[(b, a, s)])
+
     return [
-        {"backbone": b, "augmentation": a, "values": [_limited(cells.loc[(b, a, s)]) for s in grid.size_names]}
+        {"backbone": b, "augmentation": a, "values": [cell(b, a, s) for s in grid.size_names]}
         for b in grid.backbones
         for a in grid.augmentations
         if (b, a) in cells.index.droplevel("size")
@@ -194,13 +222,17 @@ def short_rows(summary: pd.DataFrame, differences: pd.DataFrame, grid: Grid, syn
     """Per backbone and size: the primary metric without augmentation, and what GAN images changed."""
     pairs = short_comparisons(grid, synthetic)
     cells = _primary(differences, pairs).set_index(["backbone", "size", "augmentation", "reference"])
-    means = summary[summary["metric"] == PRIMARY].set_index(["backbone", "size", "augmentation"])
+    base = {
+        (row["backbone"], row["size"]): row["values"][0]
+        for row in summary_rows(summary, grid, [PRIMARY])
+        if row["augmentation"] == NO_AUGMENTATION
+    }
     return [
         {
             "backbone": b,
             "size": s,
-            "base": shown(means.loc[(b, s, NO_AUGMENTATION)]) if NO_AUGMENTATION in grid.augmentations else None,
-            "changes": [_judged(cells.loc[(b, s, *pair)]) for pair in pairs],
+            "base": base.get((b, s)),
+            "changes": [_judged(cells.loc[(b, s, *pair)], grid) for pair in pairs],
         }
         for b in grid.backbones
         for s in grid.size_names
@@ -212,48 +244,10 @@ def _primary(differences: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.Data
     return differences[pd.Series(wanted, dtype=bool) & differences["metric"].eq(PRIMARY)]
 
 
-def fidelity_rows(path: Path, grid: Grid) -> dict:
-    """columns (metrics); rows per size, class and reference, each metric's mean over replicates and floor as text, the
-    kernel distance with its standard deviation over subsets; warnings."""
-    key = ["size", "class", "reference"]
-    table = read_table(path, [*key, "replicate", "extractor", "metric", "value", "floor", "warning"])
-    kinds = [m for m in table["metric"].unique() if not m.endswith("_std")]
-    means = table.groupby([*key, "metric"])[["value", "floor"]].mean()
-    rows = [
-        {"size": s, "class": c, "reference": r, "values": [_with_floor(means.loc[(s, c, r)], m) for m in kinds]}
-        for s in grid.size_names
-        for c in table["class"].unique()
-        for r in table["reference"].unique()
-    ]
-    warned = table.dropna(subset="warning")
-    warnings = [
-        f"{readable(metric)}: {warning} (all of {len(cells)} values)"
-        if len(cells) == table["metric"].eq(metric).sum()
-        else f"{readable(metric)}: {warning} ({len(cells)} of {table['metric'].eq(metric).sum()} values)"
-        for (metric, warning), cells in warned.groupby(["metric", "warning"])
-    ]
-    return {"columns": [readable(metric).removesuffix(" mean") for metric in kinds], "rows": rows, "warnings": warnings}
-
-
-def _with_floor(metrics: pd.DataFrame, metric: str) -> dict:
-    shown = {name: _magnitude(metrics.loc[metric, name]) for name in ("value", "floor")}
-    spread = metric.replace("_mean", "_std")
-    if spread != metric:
-        shown = {name: f"{text} ± {_magnitude(metrics.loc[spread, name])}" for name, text in shown.items()}
-    return shown
-
-
-def memorisation_rows(path: Path, grid: Grid) -> list[dict]:
-    """Per size over the replicates: effect, share of near images, and how many of the GANs repeat training images."""
-    columns = ["size", "effect", "near_share", "copies", "median_distance", "median_distance_held_out"]
-    table = read_table(path, columns)
-    rows = []
-    for size in grid.size_names:
-        here = table[table["size"] == size]
-        row = {"size": size, "copies": int(here["copies"].sum()), "near": percent(round(here["near_share"].mean(), 4))}
-        row |= {name: f"{here[name].mean():.2f}" for name in columns[1:] if name not in ("near_share", "copies")}
-        rows.append(row)
-    return rows
+def lost(table: pd.DataFrame, key: list[str]) -> set[tuple]:
+    """The rows of means, by the columns of the key, without a replicate: accuracy is defined wherever there is one."""
+    nothing = table["metric"].eq("accuracy") & table["replicates"].eq(0)
+    return set(table.loc[nothing, key].itertuples(index=False, name=None))
 
 
 def shown(row: pd.Series, signed: bool = False) -> dict:
@@ -268,13 +262,22 @@ def _limited(row: pd.Series) -> dict:
     low, high = (f"{limit:.2f}".replace("inf", "∞") for limit in (row["ci_low"], row["ci_high"]))
     interval = "" if math.isnan(row["ci_low"]) else f"[{low}, {high}]".replace("-", "−")
     text = "–" if math.isnan(row["value"]) else f"{row['value']:.2f}".replace("inf", "∞").replace("-", "−")
-    shown = {"mean": text + ("†" if row["beyond"] else ""), "interval": interval, "verdict": ""}
+    shown = {"mean": text + ("†" if row["beyond"] and text != "–" else ""), "interval": interval, "verdict": ""}
     return shown | {"low": None if math.isnan(row["ci_low"]) else row["ci_low"], "high": row["ci_high"]}
 
 
-def _judged(row: pd.Series) -> dict:
+def _judged(row: pd.Series, grid: Grid) -> dict:
     """A comparison: its difference, interval and verdict."""
-    return shown(row, True) | {"verdict": row["verdict"]}
+    if row["verdict"] == "missing":
+        return MISSING
+    return _counted(shown(row, True), row, grid) | {"verdict": row["verdict"]}
+
+
+def _counted(cell: dict, row: pd.Series, grid: Grid) -> dict:
+    """In an incomplete study a mean over fewer replicates than the study has is marked by their number."""
+    if not grid.missing or row["replicates"] == grid.replicates:
+        return cell
+    return cell | {"interval": f"{cell['interval']} n = {row['replicates']}".strip()}
 
 
 def number(value: float, signed: bool = False) -> str:
@@ -282,12 +285,3 @@ def number(value: float, signed: bool = False) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.4g}%"
-
-
-def _magnitude(value: float) -> str:
-    """A number of unknown size with a fixed count of decimals, so that a column lines up."""
-    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"

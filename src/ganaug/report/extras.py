@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from ganaug.analysis.results import OVERALL, SHOWN, Grid, read_table
-from ganaug.report.content import INTERVAL, difference_rows, number, percent, shown, summary_rows
+from ganaug.report.content import INTERVAL, MISSING, difference_rows, lost, number, shown, summary_rows
+from ganaug.report.fidelity import percent
 
 RATES = ["augmentation", "size", "backbone", "class", "quantity", "value", "ci_low", "ci_high", "images"]
 
@@ -29,10 +30,15 @@ def extras(results: Path, grid: Grid, tables: list[str]) -> dict:
 def rate_rows(rates: pd.DataFrame, grid: Grid) -> list[dict]:
     """Backbone, class, images and per augmentation sensitivity and specificity with Wilson intervals, largest size."""
     cells = rates[rates["size"] == grid.size_names[-1]].rename(columns={"value": "mean"})
+    images = cells.groupby(["class", "quantity"])["images"].first()
     cells = cells.set_index(["backbone", "class", "augmentation", "quantity"])
+
+    def cell(*key):
+        return shown(cells.loc[key]) if key in cells.index else MISSING
+
     return [
-        {"backbone": b, "class": c, "quantity": q, "images": int(cells.loc[(b, c, grid.augmentations[0], q), "images"])}
-        | {"values": [shown(cells.loc[(b, c, a, q)]) for a in grid.augmentations]}
+        {"backbone": b, "class": c, "quantity": q, "images": images.get((c, q), "missing")}
+        | {"values": [cell(b, c, a, q) for a in grid.augmentations]}
         for b in grid.backbones
         for c in rates["class"].unique()
         for q in ("sensitivity", "specificity")
@@ -44,9 +50,12 @@ def transfer_rows(path: Path, grid: Grid) -> list[dict]:
     table = read_table(path, ["trained_on", "tested_on", "size", "backbone", "metric", *INTERVAL])
     cells = table[table["metric"] == "balanced_accuracy"].set_index(["backbone", "size", "trained_on", "tested_on"])
     ways = [("real", "real"), ("synthetic", "real"), ("real", "synthetic")]
+
+    def cell(*key):
+        return _there(cells.loc[key]) if key in cells.index else None
+
     return [
-        {"backbone": b, "size": s}
-        | {"values": [shown(cells.loc[(b, s, *way)]) if (b, s, *way) in cells.index else None for way in ways]}
+        {"backbone": b, "size": s, "values": [cell(b, s, *way) for way in ways]}
         for b in grid.backbones
         for s in grid.size_names
     ]
@@ -55,10 +64,16 @@ def transfer_rows(path: Path, grid: Grid) -> list[dict]:
 def faithfulness_rows(path: Path, grid: Grid) -> list[dict]:
     """Backbone, size, and per class the share of its synthetic images that a real-image classifier gives that class."""
     table = read_table(path, ["trained_on", "tested_on", "size", "backbone", "metric", *INTERVAL])
-    table = table[table["tested_on"].eq("synthetic") & table["metric"].str.startswith("sensitivity[")]
+    table = table[table["tested_on"].eq("synthetic")]
+    gone = lost(table, ["backbone", "size"])
+    table = table[table["metric"].str.startswith("sensitivity[")]
     cells = table.set_index(["backbone", "size", "metric"])
+
+    def cell(b, s, metric):
+        return MISSING if (b, s) in gone else shown(cells.loc[(b, s, metric)])
+
     return [
-        {"backbone": b, "size": s, "values": [shown(cells.loc[(b, s, m)]) for m in table["metric"].unique()]}
+        {"backbone": b, "size": s, "values": [cell(b, s, m) for m in table["metric"].unique()]}
         for b in grid.backbones
         for s in grid.size_names
     ]
@@ -71,11 +86,16 @@ def shortcut_rows(path: Path) -> list[dict]:
     for backbone, cells in table[table["metric"] == "balanced_accuracy"].groupby("backbone", sort=False):
         by_name = cells.set_index("augmentation")
         border = by_name.loc["border-only"]
-        whole = shown(by_name.loc["none"]) if "none" in by_name.index else None
+        whole = _there(by_name.loc["none"]) if "none" in by_name.index else None
         share = "" if math.isnan(border["share"]) else percent(round(max(0.0, border["share"]), 2))
-        row = {"backbone": backbone, "size": border["size"], "border": shown(border), "whole": whole, "share": share}
+        row = {"backbone": backbone, "size": border["size"], "border": _there(border), "whole": whole, "share": share}
         rows.append(row | {"chance": number(border["chance"]), "warned": _above(border)})
     return rows
+
+
+def _there(row: pd.Series) -> dict:
+    """A mean of balanced accuracy, which every cell has."""
+    return shown(row) if row["replicates"] else MISSING
 
 
 def _above(border: pd.Series) -> bool:
@@ -85,8 +105,10 @@ def _above(border: pd.Series) -> bool:
 
 
 def external(results: Path, grid: Grid) -> dict:
-    """classes (images of each), summary and differences as for the test set."""
+    """classes (images of each), summary and differences as for the test set; images None where all of it is missing."""
     folder = results / "tables"
+    if read_table(folder / "external_cells.csv", ["value"]).empty:
+        return {"images": None}
     images = read_table(results / "external" / "images.csv", ["class"])
     summary = read_table(folder / "external_summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
     differences = read_table(folder / "external_comparisons.csv", ["augmentation", "reference", "size", *INTERVAL])

@@ -8,10 +8,12 @@ from pathlib import Path
 import jinja2
 import yaml
 
+from ganaug.analysis.missing import add_argument, missing_files
 from ganaug.analysis.results import Grid
 from ganaug.errors import UserError
 from ganaug.files import write_text
 from ganaug.report import content, extras, record
+from ganaug.report.missing import missing
 
 HERE = Path(__file__).parent
 SVG_FIGURES = ("learning_curve", "differences", "confusion_matrices", "near_copies", "roc", "precision_recall")
@@ -36,22 +38,23 @@ class Settings:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    add_argument(inputs)
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--report", type=Path, required=True)
 
 
 def run(args: argparse.Namespace) -> None:
-    write_text(args.report, render(args.results, Settings(**args.settings)))
+    write_text(args.report, render(args.results, Settings(**args.settings), args.unfinished))
 
 
-def render(results: Path, settings: Settings) -> str:
+def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
     """The page's HTML; every number in it is read from the tables, the provenance files or the settings.
 
-    results: folder of the study, with tables/, figures/ and the provenance files. Raises UserError where one is
-    missing.
+    results: folder of the study, with tables/, figures/ and the provenance files. unfinished: what an incomplete study
+    lacks. Raises UserError where something else is missing.
     """
     config = settings.config
-    grid = Grid(**settings.grid)
+    grid = Grid(**settings.grid, missing=missing_files(unfinished))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -64,6 +67,7 @@ def render(results: Path, settings: Settings) -> str:
         title=settings.title,
         config=config,
         grid=grid,
+        missing=missing(unfinished),
         settings_yaml=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         generated=bool(settings.synthetic),
         synthetic=settings.synthetic,

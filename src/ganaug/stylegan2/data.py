@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganaug.errors import UserError
-from ganaug.files import read_csv
+from ganaug.files import open_array, read_csv
 from ganaug.seeding import derive_seed
 
 
@@ -41,7 +41,7 @@ def read_classes(table_path: Path) -> tuple[np.ndarray, list[str]]:
 
 def read_images(images_path: Path, table_path: Path) -> LabelledImages:
     """Images, uint8 [N, H, H] or [N, H, H, 3], with their labels. Raises UserError where these do not fit together."""
-    images = np.load(images_path, mmap_mode="r")
+    images = open_array(images_path)
     labels, names = read_classes(table_path)
     channels = images.shape[3:]
     if images.dtype != np.uint8 or images.ndim < 3 or channels not in ((), (3,)) or images.shape[1] != images.shape[2]:

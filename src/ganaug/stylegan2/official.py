@@ -9,17 +9,17 @@ import io
 import logging
 import pickle
 import re
-from collections import OrderedDict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ganaug.errors import UserError
-from ganaug.files import write_tensors
+from ganaug.files import check_unpacked_size, write_tensors
 
 log = logging.getLogger("ganaug")
 NETWORKS = ("G", "D", "G_ema")
+MOST_MODULES, LONGEST_NAME = 5000, 1000  # of a network; the largest official one has some 150
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,19 +56,23 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     """
     try:
         with path.open("rb") as file:
-            found = _TensorsOnly(file).load()
-        tensors = {f"{n}.{k}": v for n in NETWORKS if n in found for k, v in _flattened(found[n]).items()}
+            found = _TensorsOnly(file, path.stat().st_size).load()
+        named = {f"{n}.{k}": v for n in NETWORKS if n in found for k, v in _tensors(found[n]).items()}
+        # A few bytes can describe a tensor of any size, or the same one many times.
+        if sum(tensor.numel() for tensor in named.values()) > path.stat().st_size:
+            raise pickle.UnpicklingError("its tensors are larger than the file")
+        tensors = {name: tensor.float() for name, tensor in named.items()}
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from None
     except Exception as error:  # a broken pickle fails in any way it likes
-        raise UserError(f"{path} is not a pickle of StyleGAN2-ADA networks: {error}") from error
+        raise UserError(f"{path} is not a pickle of StyleGAN2-ADA networks: {error!r:.500}") from error
     if not tensors:
         raise UserError(f"{path} holds none of the networks {', '.join(NETWORKS)}")
     return tensors
 
 
 class _Inert(dict):
-    """In place of an object of any class: keeps the state it is given, and does nothing."""
+    """In place of an object of any class: keeps what it is given, copies nothing, and does nothing."""
 
     def __new__(cls, *_):
         return super().__new__(cls)
@@ -77,8 +81,7 @@ class _Inert(dict):
         super().__init__()
 
     def __setstate__(self, state):
-        if isinstance(state, dict):
-            self.update(state)
+        self.state = state
 
     def append(self, _):
         pass
@@ -87,40 +90,68 @@ class _Inert(dict):
         pass
 
 
+class _Sealed:
+    """A function or a tensor: a pickle may call the one and pass on the other, but neither change nor look into it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, *arguments):
+        return self.value(*arguments)
+
+    def __setstate__(self, _):
+        raise pickle.UnpicklingError("it changes what it may only use")
+
+
 class _TensorsOnly(pickle.Unpickler):
     """An unpickler for which no name means what it says, but for the few that build tensors."""
 
+    def __init__(self, file, most_bytes: int):
+        super().__init__(file)
+        self.bytes_left = most_bytes  # of storages; each lies in the file once
+        self.known = {
+            "torch.storage._load_from_bytes": _Sealed(self._storage),
+            "torch._utils._rebuild_tensor_v2": _Sealed(_tensor),
+            "torch._utils._rebuild_parameter": _Sealed(lambda tensor, *_: tensor),
+            # The embedded source is not looked at: of a network only its state is kept.
+            "torch_utils.persistence._reconstruct_persistent_obj": _Sealed(lambda meta: meta["state"]),
+        }
+
     def find_class(self, module: str, name: str):
-        return _KNOWN.get(f"{module}.{name}", _Inert)
+        return self.known.get(f"{module}.{name}", _Inert)
 
     def persistent_load(self, _):
         raise pickle.UnpicklingError("it refers to data outside the pickle")
 
-
-def _storage(data: bytes) -> Tensor:
-    """A one-dimensional tensor of a storage that torch has saved."""
-    storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    return torch.empty(0, dtype=storage.dtype).set_(storage)
-
-
-def _tensor(storage: Tensor, offset: int, size: tuple, stride: tuple, *_) -> Tensor:
-    return storage.as_strided(size, stride, offset)
-
-
-_KNOWN = {
-    "collections.OrderedDict": OrderedDict,
-    "torch.storage._load_from_bytes": _storage,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
-    # The embedded source is not looked at: of a network only its state is kept.
-    "torch_utils.persistence._reconstruct_persistent_obj": lambda meta: meta["state"],
-}
+    def _storage(self, data: bytes) -> _Sealed:
+        """A one-dimensional tensor of a storage that torch has saved."""
+        self.bytes_left -= len(data)
+        if self.bytes_left < 0:
+            raise pickle.UnpicklingError("its tensors are larger than the file")
+        check_unpacked_size(io.BytesIO(data), len(data))
+        storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        if not isinstance(storage, torch.storage.TypedStorage):
+            raise pickle.UnpicklingError("a tensor's data are something else")
+        return _Sealed(torch.empty(0, dtype=storage.dtype).set_(storage))
 
 
-def _flattened(module: dict, prefix: str = "") -> dict[str, Tensor]:
-    """A module's state dict from its pickled state."""
-    own = {**module["_parameters"], **module["_buffers"]}
-    tensors = {prefix + name: tensor.float() for name, tensor in own.items() if tensor is not None}
-    for name, child in module["_modules"].items():
-        tensors |= _flattened(child, f"{prefix}{name}.")
-    return tensors
+def _tensor(storage: _Sealed, offset: int, size: tuple, stride: tuple, *_) -> _Sealed:
+    return _Sealed(storage.value.as_strided(size, stride, offset))  # which refuses what lies outside the storage
+
+
+def _tensors(network: dict) -> dict[str, Tensor]:
+    """A network's state dict from its pickled state."""
+    waiting, found = [("", network)], {}
+    for _ in range(MOST_MODULES):
+        if not waiting:
+            return found
+        prefix, module = waiting.pop()
+        module = getattr(module, "state", module)
+        own = {**module["_parameters"], **module["_buffers"]}
+        found |= {prefix + name: tensor.value for name, tensor in own.items() if tensor is not None}
+        waiting += [(f"{prefix}{name}.", child) for name, child in module["_modules"].items()]
+        if len(prefix) > LONGEST_NAME or max(len(found), len(waiting)) > MOST_MODULES:
+            break
+    raise pickle.UnpicklingError("its modules go on and on")  # they may be in each other

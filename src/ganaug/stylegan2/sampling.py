@@ -19,6 +19,7 @@ from ganaug.stylegan2.settings import SamplingSettings
 
 log = logging.getLogger("ganaug")
 BATCH = 64
+LESS_MEMORY = "lower synthetic.ratio, or give the job more"
 
 
 def add_arguments(parser):

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from ganaug.errors import UserError
+from ganaug.errors import NotFinite, UserError
 from ganaug.seeding import derive_seed
 from ganaug.stylegan2.ada import Augmentation
 from ganaug.stylegan2.data import LabelledImages, Stream
@@ -240,15 +240,15 @@ class Trainer:
         self.sums[name] += self.part.sum(torch.stack([values.sum(), values.new_tensor(float(values.numel()))]))
 
     def statistics(self) -> dict[str, float | None]:
-        """Means since `clear_statistics`, None where nothing was counted. Raises UserError where one is not finite."""
+        """Means since `clear_statistics`, None where nothing was counted. Raises NotFinite where one is."""
         sums = {name: total.tolist() for name, total in self.sums.items()}
         bad = [name for name, (total, _) in sums.items() if not math.isfinite(total)]
         if bad:
-            raise UserError(self._gone_wrong(", ".join(bad)))
+            raise NotFinite(self._gone_wrong(", ".join(bad)))
         return {name: total / number if number else None for name, (total, number) in sums.items()}
 
     def check_finite(self) -> None:
-        """Raises UserError where a loss, a weight or an optimiser's moment is not finite."""
+        """Raises NotFinite where a loss, a weight or an optimiser's moment is."""
         self.statistics()
         networks = {"generator": self.generator, "discriminator": self.discriminator, "moving average": self.average}
         tensors = {name: list(network.state_dict().values()) for name, network in networks.items()}
@@ -256,11 +256,11 @@ class Trainer:
             tensors[f"optimiser of the {name}"] = [v for state in optimiser.state.values() for v in state.values()]
         for name, values in tensors.items():
             if not all(torch.isfinite(value).all() for value in values):
-                raise UserError(self._gone_wrong(name))
+                raise NotFinite(self._gone_wrong(name))
 
     def _gone_wrong(self, what: str) -> str:
         return (
-            f"GAN training: {what} not finite at {self.kimg:g} kimg; "
+            f"GAN training, step {self.images_seen // self.settings.batch}: {what} not finite at {self.kimg:g} kimg; "
             f"lower learning_rate ({self.settings.learning_rate:g}) or raise r1_gamma ({self.gamma:g})"
         )
 

@@ -1,20 +1,19 @@
 """Stage train_gan: trains StyleGAN2-ADA on the training images of one subset."""
 
+import contextlib
 import dataclasses
 import logging
-import signal
-import time
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from ganaug.checkpoint import Checkpoints, Timer, checkpoint_key
 from ganaug.device import pick_device
-from ganaug.errors import UserError
 from ganaug.files import sha256_of, write_array, write_csv
 from ganaug.progress import Progress
 from ganaug.seeding import derive_seed, set_determinism
-from ganaug.stylegan2.checkpoint import Checkpoints, checkpoint_key
+from ganaug.stopping import Steps, Stopped, StopSignal, hear_signals_in_backward
 from ganaug.stylegan2.data import LabelledImages, read_images, to_uint8
 from ganaug.stylegan2.generator import save_generator
 from ganaug.stylegan2.parallel import Part, shared_training
@@ -24,6 +23,10 @@ from ganaug.stylegan2.transfer import start_from
 
 log = logging.getLogger("ganaug")
 CHECK_STEPS = 16  # steps between looks at whether the losses are still finite
+HERE = Path(__file__).parent
+# The code that decides what a training is at a given number of images: a change of other code does not begin it anew.
+SOURCES = {*HERE.glob("*.py"), HERE.parent / "seeding.py"} - {HERE / "sampling.py", HERE / "official.py"}
+LESS_MEMORY = "lower gan.batch, gan.channel_base or gan.snapshot_images, or give the job more"
 
 
 def add_arguments(parser):
@@ -37,10 +40,11 @@ def add_arguments(parser):
     outputs.add_argument("--snapshots", type=Path, required=True, help="images along the way, .npy uint8 [T, n, H, H]")
     outputs.add_argument("--snapshot-table", type=Path, required=True, help="one row per snapshot image, .csv")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder for checkpoints; none of the outputs")
+    parser.add_argument("--checkpoint-seconds", type=float, default=600, help="between checkpoints")
 
 
 def run(args):
-    settings = TrainingSettings(**args.settings)
+    settings = TrainingSettings(**args.settings, checkpoint_seconds=args.checkpoint_seconds)
     set_determinism(args.threads)
     set_gpu_arithmetic(settings.tf32, settings.cudnn_benchmark)
     keep_freed_memory()
@@ -60,7 +64,7 @@ def train_stage(args, data: LabelledImages, settings: TrainingSettings, device: 
         "table": sha256_of(args.table),
         "init_from": sha256_of(args.init_from) if args.init_from else None,
     }
-    checkpoints = Checkpoints(args.checkpoints / checkpoint_key(identity))
+    checkpoints = Checkpoints(args.checkpoints / checkpoint_key(identity, SOURCES))
     trainer, rows, snapshots = train(data, settings, args.seed, device, checkpoints, args.init_from, part)
     if part.rank:
         return
@@ -101,14 +105,14 @@ def train(
     def take_snapshot() -> dict:
         return {"kimg": trainer.kimg, "images": torch.from_numpy(to_uint8(trainer.snapshot(*latents)))}
 
-    def save() -> float:
-        """Returns when the next one is due: so late that saving takes no more than 2 % of the time."""
-        trainer.check_finite()  # refuses to keep a state that has gone wrong
-        start = time.monotonic()
-        if trainer.part.rank == 0:
-            checkpoints.save(trainer.images_seen, {"trainer": trainer.state(), "rows": rows, "snapshots": snapshots})
-        now, interval = time.monotonic(), settings.checkpoint_seconds
-        return now + (max(interval, 50 * (now - start)) if interval else 0)
+    def to_save(state: dict) -> dict | None:
+        """What goes into a checkpoint; nothing where another process saves. Refuses a state that has gone wrong."""
+        trainer.check_finite()
+        return None if trainer.part.rank else {"trainer": state, "rows": rows, "snapshots": snapshots}
+
+    def save() -> None:
+        if (whole := to_save(trainer.state())) is not None:
+            checkpoints.try_to_save(trainer.images_seen, whole)
 
     if (found := checkpoints.load_newest(target)) is not None:
         trainer.load_state(found["trainer"])
@@ -121,38 +125,53 @@ def train(
             start_from(init_from, {"G": trainer.generator, "D": trainer.discriminator, "G_ema": trainer.average})
         snapshots.append(take_snapshot())
 
-    a = trainer.generator.architecture
-    due = time.monotonic() + settings.checkpoint_seconds
-    with StopSignal() as stop, Progress(target, "GAN training", "images", initial=trainer.images_seen) as progress:
+    a, timer = trainer.generator.architecture, Timer(settings.checkpoint_seconds)
+    with (
+        checkpoints.named_where_numbers_are_lost(),
+        StopSignal() as stop,
+        Progress(target, "GAN training", "images", initial=trainer.images_seen) as progress,
+    ):
+        # One of several processes can't leave at once: the others would wait for it.
+        alone = trainer.part.count == 1
+        interruptible = stop.at_once if alone else contextlib.nullcontext
+        steps = Steps(stop, trainer.step, trainer.state, breakable=alone and device.type == "cpu")
+        for network in (trainer.generator, trainer.discriminator):
+            hear_signals_in_backward(network.parameters())
         trainer.part.any(False)  # all processes listen to signals before the log says that the training has begun
         log.info(
             "training on %d images, %dx%d, %d classes", len(data.labels), a.resolution, a.resolution, a.class_count
         )
-        while trainer.images_seen < target:
-            trainer.step()
-            shown = {"kimg": trainer.kimg, "ada_p": trainer.augment.p}
-            if _passed(trainer, settings.log_kimg):
-                rows.append(log_row(trainer))
-                trainer.clear_statistics()
-            elif trainer.images_seen // settings.batch % CHECK_STEPS == 0:
-                trainer.statistics()
-            if _passed(trainer, settings.snapshot_kimg):
-                snapshots.append(take_snapshot())
-            progress.update(settings.batch, **shown)
-            if trainer.part.any(stop.asked):
-                save()
-                raise UserError(
-                    f"GAN training stopped by a signal at {trainer.kimg:g} kimg; its state is in {checkpoints.folder}, "
-                    "the same command goes on from there"
-                )
-            if time.monotonic() >= due:
-                due = save()
-    save()
-    if not rows or rows[-1]["kimg"] != trainer.kimg:
-        rows = [*rows, log_row(trainer)]
-    if snapshots[-1]["kimg"] != trainer.kimg:
-        snapshots = [*snapshots, take_snapshot()]
-    return trainer, rows, snapshots
+        try:
+            while True:
+                if _passed(trainer, settings.snapshot_kimg) and snapshots[-1]["kimg"] != trainer.kimg:
+                    with interruptible():
+                        snapshot = take_snapshot()
+                    snapshots.append(snapshot)
+                if trainer.images_seen >= target:
+                    break
+                steps.run()
+                shown = {"kimg": trainer.kimg, "ada_p": trainer.augment.p}
+                if _passed(trainer, settings.log_kimg):
+                    rows.append(log_row(trainer))
+                    trainer.clear_statistics()
+                elif trainer.images_seen // settings.batch % CHECK_STEPS == 0:
+                    trainer.statistics()
+                progress.update(settings.batch, **shown)
+                if trainer.part.any(stop.asked):
+                    raise Stopped
+                if timer.due():
+                    timer.call(save)
+            save()
+            with interruptible():
+                last_row = [] if rows and rows[-1]["kimg"] == trainer.kimg else [log_row(trainer)]
+                last_snapshot = [] if snapshots[-1]["kimg"] == trainer.kimg else [take_snapshot()]
+        except Stopped:
+            state = steps.whole_state()
+            if steps.copy is not None:
+                trainer.load_state(state)  # it was in the midst of a step
+            where = f"GAN training stopped by a signal at {state['images_seen'] / 1000:g} kimg"
+            raise checkpoints.stop(where, state["images_seen"], to_save(state)) from None
+    return trainer, rows + last_row, snapshots + last_snapshot
 
 
 def log_row(trainer: Trainer) -> dict:
@@ -170,19 +189,3 @@ def _passed(trainer: Trainer, interval_kimg: float) -> bool:
     """Whether the last step reached or went past a multiple of the interval."""
     interval, batch = round(interval_kimg * 1000), trainer.settings.batch
     return trainer.images_seen // interval > (trainer.images_seen - batch) // interval
-
-
-class StopSignal:
-    """Context in which SIGTERM (a scheduler's notice, say) and SIGINT (Ctrl-C) only set `asked`."""
-
-    def __enter__(self):
-        self.asked = False
-        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def _note(self, *_):
-        self.asked = True
-
-    def __exit__(self, *_):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

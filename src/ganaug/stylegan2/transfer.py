@@ -27,7 +27,7 @@ def start_from(path: Path, networks: dict[str, nn.Module]) -> None:
     try:
         with safe_open(path, "pt") as file:
             theirs = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:  # kinds of no tensor
         raise UserError(f"gan.init_from: {path} can't be read ({error}); make it with convert_stylegan2") from None
     taken, fresh = set(), []
     for network, module in networks.items():

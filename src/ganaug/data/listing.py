@@ -1,0 +1,53 @@
+"""A data root's images as one digest, by which the workflow sees that some were added, removed or changed."""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from ganaug.data.sources import list_images, reason_to_leave_out
+from ganaug.errors import UserError
+from ganaug.files import read_json, sha256_of, write_text
+
+
+def listing_digest(root: Path, source: str, classes: list[str] | None, follow_links: bool, cache: Path) -> str:
+    """SHA-256 over names and contents of a data root's images.
+
+    cache: JSON file with the hashes found before, so that a file is read again only where its size or time of change
+    differs. A file that was touched or copied, and holds the same bytes, changes nothing. Without a place for the cache
+    all is read every time.
+    """
+    known = _read(cache)
+    found, digest = {}, hashlib.sha256()
+    for file, _ in list_images(root, source, classes, follow_links):
+        path = root / file
+        if reason := reason_to_leave_out(root, file, follow_links):  # which may be that it can't be opened without harm
+            digest.update(os.fsencode(f"{file}\0{reason}\n"))
+            continue
+        status = path.stat()
+        key = str(path.absolute())
+        stamp = [status.st_size, status.st_mtime_ns]
+        before = known.get(key)
+        content = before[2] if before and before[:2] == stamp else _content(path)
+        found[key] = [*stamp, content]
+        digest.update(os.fsencode(f"{file}\0{content}\n"))
+    if found != known:
+        with contextlib.suppress(OSError, UserError):
+            write_text(cache, json.dumps(found))
+    return digest.hexdigest()
+
+
+def _read(cache: Path) -> dict:
+    try:
+        known = read_json(cache)
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _content(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:  # the manifest says what is wrong with it
+        return f"unreadable ({error.strerror})"

@@ -1,0 +1,74 @@
+"""The report's numbers about the synthetic images: fidelity and nearness to the training images."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ganaug.analysis.results import Grid, read_table, readable
+
+
+def fidelity_rows(path: Path, grid: Grid) -> dict:
+    """columns (metrics); rows per size, class and reference, each metric's mean over replicates and floor as text, the
+    kernel distance with its standard deviation over subsets; warnings."""
+    key = ["size", "class", "reference"]
+    table = read_table(path, [*key, "replicate", "extractor", "metric", "value", "floor", "warning"])
+    kinds = [m for m in table["metric"].unique() if not m.endswith("_std")]
+    means = table.groupby([*key, "metric"])[["value", "floor"]].mean()
+    sizes = set(table["size"])
+
+    def cell(s, c, r, metric):
+        return _with_floor(means.loc[(s, c, r)], metric) if s in sizes else {"value": "missing", "floor": ""}
+
+    rows = [
+        {"size": s, "class": c, "reference": r, "values": [cell(s, c, r, m) for m in kinds]}
+        for s in grid.size_names
+        for c in table["class"].unique()
+        for r in table["reference"].unique()
+    ]
+    warned = table.dropna(subset="warning")
+    warnings = [
+        f"{readable(metric)}: {warning} (all of {len(cells)} values)"
+        if len(cells) == table["metric"].eq(metric).sum()
+        else f"{readable(metric)}: {warning} ({len(cells)} of {table['metric'].eq(metric).sum()} values)"
+        for (metric, warning), cells in warned.groupby(["metric", "warning"])
+    ]
+    return {"columns": [readable(metric).removesuffix(" mean") for metric in kinds], "rows": rows, "warnings": warnings}
+
+
+def _with_floor(metrics: pd.DataFrame, metric: str) -> dict:
+    shown = {name: _magnitude(metrics.loc[metric, name]) for name in ("value", "floor")}
+    spread = metric.replace("_mean", "_std")
+    if spread != metric:
+        shown = {name: f"{text} ± {_magnitude(metrics.loc[spread, name])}" for name, text in shown.items()}
+    return shown
+
+
+def memorisation_rows(path: Path, grid: Grid) -> list[dict]:
+    """Per size over the replicates: effect, share of near images, how many of how many GANs repeat training images."""
+    columns = ["size", "effect", "near_share", "copies", "median_distance", "median_distance_held_out"]
+    table = read_table(path, columns)
+    rows = []
+    for size in grid.size_names:
+        here = table[table["size"] == size]
+        if here.empty:
+            names = ("near", "effect", "median_distance", "median_distance_held_out")
+            rows.append({"size": size, "copies": 0, "of": 0} | dict.fromkeys(names, "missing"))
+            continue
+        row = {
+            "size": size,
+            "of": len(here),
+            "copies": int(here["copies"].sum()),
+            "near": percent(round(here["near_share"].mean(), 4)),
+        }
+        row |= {name: f"{here[name].mean():.2f}" for name in columns[1:] if name not in ("near_share", "copies")}
+        rows.append(row)
+    return rows
+
+
+def _magnitude(value: float) -> str:
+    """A number of unknown size with a fixed count of decimals, so that a column lines up."""
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.4g}%"

@@ -1,0 +1,73 @@
+"""A small study's plan and results with real files, for the tests of what is told from them."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from ganaug.attempts import beside, here
+from ganaug.drivers import DRIVERS, started
+
+STUDY = {
+    "study": "lab",
+    "device": "auto",
+    "sizes": [20, 200],
+    "replicates": 2,
+    "augmentations": ["none", "gan"],
+    "backbones": ["resnet18"],
+    "data": {"resolution": 32},
+    "splits": {"test_share": 0.25, "validation_share": 0.2},
+    "synthetic": {"ratio": 1},
+    "classifier": {"epochs": 10, "steps_per_epoch": None, "batch": 16, "input_size": 64},
+    "statistics": {"bootstrap_samples": 1000},
+    "gan": {"kimg": 10, "batch": 8, "channel_base": 512, "channel_max": 32, "latent": 64, "mapping_layers": 2}
+    | {"path_length_weight": 0, "snapshot_kimg": 5, "snapshot_images": 16},
+}
+
+
+def job(root: Path, rule: str, after=(), gpus=1, threads=2, **wildcards) -> dict:
+    """As plan.json has it."""
+    folder = {"train_gan": "gan", "train_classifier": "cells", "make_subset": "subsets"}[rule]
+    cell = "/".join(f"{key}-{value}" for key, value in wildcards.items())
+    outputs = [f"{root}/{folder}/{cell}/{name}" for name in ("weights.bin", "provenance.json")]
+    made = {"rule": rule, "wildcards": wildcards, "outputs": outputs, "log": f"{root}/logs/{rule}/{cell}.log"}
+    made |= {"benchmark": f"{root}/benchmarks/{rule}/{cell}.tsv", "after": list(after)}
+    made |= {"checkpoints": f"{root}/checkpoints/gan/{cell}" if rule == "train_gan" else ""}
+    return made | {"gpus": gpus, "threads": threads}
+
+
+def write_plan(root: Path, jobs: list[dict], configs=None, **study) -> Path:
+    plan = {"results": str(root), "study": STUDY | study, "images": dict.fromkeys("abcd", 300), "jobs": jobs}
+    path = root / "plan.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(plan | {"configs": configs or {}}))
+    return path
+
+
+def finish(made: dict, size: int = 1000) -> None:
+    """Write a job's outputs."""
+    for output in map(Path, made["outputs"]):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_bytes(b"0" * size)
+
+
+def attempt(made: dict, *log: str, **end) -> None:
+    """Add an attempt at a job to its record, of an hour that began 62 minutes ago; without `outcome` it has no end."""
+    path, now = Path(made["log"]), time.time()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(log))
+    begun = {"started": now - 62 * 60, "host": "elsewhere", "pid": 1, "slurm_job": None, "processes": 1}
+    begun |= {key: end.pop(key) for key in set(begun) & set(end)}
+    ended = {"seconds": 3600.0, "cpu_seconds": 3600.0, "device": "cpu"} | end
+    lines = [begun, ended] if "outcome" in end else [begun]
+    with open(beside(path), "a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    os.utime(beside(path), (now - 2 * 60, now - 2 * 60))
+
+
+def write_driver(runs: Path, pid: int) -> None:
+    """Write a process of this machine down as the driver at work on some results, the only one."""
+    path = DRIVERS / "driver.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    driver = {"host": here(), "pid": pid, "started": started(pid) or 0, "runs": str(runs)}
+    path.write_text(json.dumps(driver | {"study": "of other settings", "executor": "local"}))

@@ -1,0 +1,222 @@
+# The driver is the Snakemake process that plans a study and starts its jobs. Where one has died (killed, the login node
+# rebooted), the next in the same folder takes over by itself: its lock is taken away, jobs that it left in SLURM's queue
+# are cancelled or, where they run already, waited for, and what they finish counts.
+
+import atexit
+import shutil
+import signal
+import time
+
+import psutil
+
+from ganaug import attempts
+from ganaug.drivers import DRIVERS, lives, record, same_start, started
+
+POLL = 5  # seconds between looks at what is waited for
+QUEUED = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING")
+
+
+def others(living):
+    """Files of the other drivers that this folder has or had."""
+    return [path for path in DRIVERS.glob("*.json") if path != MINE and lives(path) == living]
+
+
+def enter():
+    """Write this process down among the drivers, and take away the lock of those that have died."""
+    write_json(MINE, ME)
+    atexit.register(MINE.unlink, missing_ok=True)
+    attempts.keep_touching(MINE)
+    if not others(living=True):
+        shutil.rmtree(".snakemake/locks", ignore_errors=True)
+
+
+def queued(*states):
+    """Numbers of this user's SLURM jobs in some states that a driver has submitted from this folder.
+
+    Its plugin writes the rule into their comment; a driver may be a job of SLURM's itself, and has none.
+    """
+    ask = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--states", ",".join(states)]
+    lines = subprocess.run(
+        [*ask, "--format", "%i|%k|%Z"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    here, jobs = os.path.realpath("."), [line.split("|", 2) for line in lines]
+    return sorted(number for number, comment, folder in jobs if comment.startswith("rule_") and folder.strip() == here)
+
+
+def left_in_queue(of_use):
+    """Settle an earlier driver's jobs in SLURM's queue; whether there were any.
+
+    What runs is waited for where it is `of_use`; all else is cancelled.
+    """
+    waiting = queued("PENDING") if of_use else queued(*QUEUED)
+    if waiting:
+        print("cancelling jobs that an earlier driver left in SLURM's queue:", *waiting, flush=True)
+        # One that has begun meanwhile is waited for.
+        subprocess.run(["scancel", *(["--state=PENDING"] if of_use else []), *waiting], check=True)
+    running = queued(*QUEUED)
+    if running and of_use:
+        print("waiting for jobs of an earlier driver (scancel those you do not want):", *running, flush=True)
+    while queued(*QUEUED):
+        time.sleep(POLL)
+    return bool(waiting or running)
+
+
+def orphans():
+    """Processes on this machine that a driver of this folder started and that outlived it."""
+    here, found = os.path.realpath("."), []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+            driver = json.loads(environment.get("GANAUG_DRIVER", "null"))
+            own = driver and driver["host"] == ME["host"] and driver["pid"] != ME["pid"]
+            # SLURM looks after its own jobs, also on this machine.
+            if own and environment.get("SLURM_JOB_ID") == os.environ.get("SLURM_JOB_ID"):
+                if not same_start(started(driver["pid"]), driver["started"]) and process.cwd() == here:
+                    found.append(process)
+        except (psutil.Error, OSError, ValueError):
+            continue
+    return found
+
+
+def left_here():
+    """End what a driver left running on this machine; whether there was any. A training writes its checkpoint first."""
+    found = orphans()
+    if found:
+        print("ending jobs that an earlier driver left running:", *(p.pid for p in found), flush=True)
+        for process in found:
+            process.terminate()
+        for process in psutil.wait_procs(found, timeout=60)[1]:
+            process.kill()
+        psutil.wait_procs(found, timeout=10)
+    return bool(found)
+
+
+def finished_without_driver(since):
+    """Jobs that have ended since then and of which Snakemake does not know with what settings and code."""
+    return [
+        job
+        for job in workflow.dag.jobs
+        if job.output and not workflow.dag.needrun(job) and not workflow.persistence.has_metadata(job)
+        if all(os.path.exists(path) and os.path.getmtime(path) >= since for path in job.output)
+    ]
+
+
+def adopt(jobs):
+    """Have Snakemake note what made their outputs. It would else not see later that a setting of theirs has changed."""
+    for job in jobs:
+        workflow.async_run(workflow.persistence.finished(job))
+
+
+def take_away(jobs):
+    """Remove their outputs, which may be of other settings than now; whether there are any.
+
+    A training of the same settings goes on from its last checkpoint, and so is done again at once. (To mark them as
+    incomplete does not do: Snakemake overlooks that where an input is remade that it need not wait for.)
+    """
+    if jobs:
+        print("making again what has ended without a driver, of other settings perhaps:", *jobs, flush=True)
+    for path in [Path(path) for job in jobs for path in job.output]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return bool(jobs)
+
+
+def plan_again():
+    """Start Snakemake anew, in this very process and with the same arguments: what it had planned is out of date."""
+    for path in workflow.persistence._lockfile.values():  # its public way takes away another study's lock, too
+        Path(path).unlink(missing_ok=True)
+    sys.stdout.flush()
+    os.chdir(workflow.rundir)  # where its arguments hold; since then it has gone to --directory
+    os.execv(sys.executable, sys.orig_argv)
+
+
+def by_command():
+    """Whether this process is Snakemake's command, and not a program that uses it and can't be started anew."""
+    program = Path(sys.argv[0])
+    return "snakemake" in (program.name, program.parent.name)
+
+
+def take_over():
+    """Once the lock is this driver's and before the first job: settle what earlier drivers of the study have left."""
+    executor = workflow.executor_plugin.name
+    write_json(MINE, ME | {"runs": RESULTS, "executor": executor})
+    running = [driver for driver in map(record, others(living=True)) if "runs" in driver]
+    for driver in running:
+        if driver["runs"] == RESULTS:  # Snakemake's lock is lost where a second Snakemake was refused by it
+            raise WorkflowError(f"{RESULTS} is being made already, by process {driver['pid']} on {driver['host']}")
+    if running:
+        print(
+            "another study runs in this folder: what an earlier driver may have left can't be told from its jobs",
+            flush=True,
+        )
+        return
+    dead = [driver for driver in map(record, others(living=False)) if driver.get("runs") == RESULTS]
+    of_use = all(driver["study"] == ME["study"] for driver in dead)
+    queue = any("slurm" in (executor, driver["executor"]) for driver in dead) and shutil.which("squeue")
+    changed = left_here() | bool(queue and left_in_queue(of_use))
+    if dead and not changed:
+        ended = finished_without_driver(min(driver["started"] for driver in dead))
+        changed = not of_use and take_away(ended)
+        if of_use:
+            adopt(ended)
+    if changed:
+        if not by_command():
+            raise WorkflowError("jobs of an earlier driver have ended just now; start again")
+        plan_again()
+    for path in others(living=False):
+        if record(path).get("runs", RESULTS) == RESULTS:
+            path.unlink(missing_ok=True)
+
+
+# What the long jobs start from. It may be made anew and come out as it was.
+# The last of them; the others come before.
+LAST_OF_THEM = ["check_leaks", "prepare_weights", *(["make_external_set"] if EXTERNAL else [])]
+BEGINNINGS = ["check_sizes", "make_subset", "make_test_set", *LAST_OF_THEM]
+
+
+def make_beginnings():
+    """Where subsets, test sets or weights are to be made again, make these first and plan again.
+
+    Snakemake plans all that follows from a job it runs, whatever comes out. Planned with the new files in place, it
+    compares their bytes: an image more in the data reruns what follows from the subsets that it came into.
+    """
+    again = [job for job in workflow.dag.needrun_jobs() if job.rule.name in BEGINNINGS]
+    again = [job for job in again if all(os.path.exists(path) for path in job.output)]
+    if not again or "GANAUG_BEGUN" in os.environ or workflow.touch or not by_command():
+        return
+    print("first the subsets, test sets and weights, to see which of them come out different", flush=True)
+    os.environ.update(GANAUG_BEGUN="yes")  # once: what is planned after that is run, and what has failed fails again
+    heard = run_for_signals([sys.executable, *sys.orig_argv[1:], "--nolock", "--no-hooks", "--until", *LAST_OF_THEM])
+    if heard:
+        raise WorkflowError(f"ended by {signal.Signals(heard[0]).name}")
+    plan_again()
+
+
+def run_for_signals(command):
+    """Run a command and pass on to it the signals that ask this process to end; returns these."""
+    heard = []
+
+    def pass_on(number, _):
+        heard.append(number)
+        child.send_signal(number)
+
+    # In a process group of its own: a terminal's Ctrl-C would else reach it twice.
+    child = subprocess.Popen(command, cwd=workflow.rundir, process_group=0)
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    child.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return heard
+
+
+if workflow.is_main_process and "GANAUG_PLAN" not in os.environ:  # study.py only looks
+    ME = {
+        "host": attempts.here(),
+        "pid": os.getpid(),
+        "started": started(os.getpid()),
+        # What decides the results: a job of another study, setting or code is of no use to this driver.
+        "study": hashlib.sha256(json.dumps([STUDY, digest_of_all_stages()], sort_keys=True).encode()).hexdigest(),
+    }
+    MINE = DRIVERS / f"{ME['host']}-{ME['pid']}.json"
+    os.environ.update(GANAUG_DRIVER=json.dumps(ME))
+    with told_in_words():
+        enter()
