@@ -70,7 +70,7 @@ def ask(tmp_path):
 
     def run(*arguments, fails=False) -> str:
         command = [sys.executable, ROOT / "study.py", *arguments]
-        done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, timeout=1500)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -13,7 +13,7 @@ def snakemake(folder: Path, *arguments, fails=False, checkout: Path = ROOT):
     """Run Snakemake on a checkout's workflow, this one's by default, with `folder` as the working directory."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", checkout / "Snakefile", "--directory", folder]
     command += arguments
-    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=1500)
+    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=3000)
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -55,21 +55,41 @@ def test_what_ended_without_a_driver_is_made_again_where_settings_have_changed(t
     assert share(tmp_path) == 0.3 and not list(Path(".snakemake/drivers").iterdir())
 
 
-def test_a_signal_ends_it_while_it_makes_what_comes_first(tmp_path):
+@pytest.fixture
+def making_first(tmp_path):
+    """A driver that makes what comes first, and the file that its output goes to."""
     run(tmp_path, DATA, "--until", "check_leaks")
     log = tmp_path / "driver.log"
     with open(log, "w") as file:
         process = subprocess.Popen(
             command(tmp_path, OTHER_SPLIT, "--cores", "2"), cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT
         )
-    end = time.time() + 60
-    while "first the subsets" not in log.read_text():
+    wait_for(lambda: "first the subsets" in log.read_text(), process)
+    return process, log
+
+
+def wait_for(true, process) -> None:
+    end = time.time() + 300
+    while not true():
         assert time.time() < end and process.poll() is None
-        time.sleep(0.02)
+        time.sleep(0.005)
+
+
+def test_a_signal_ends_it_while_it_makes_what_comes_first(tmp_path, making_first):
+    process, log = making_first
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) != 0
+    assert process.wait(300) != 0
     assert "ended by SIGTERM" in log.read_text() and "Traceback" not in log.read_text()
     assert not (tmp_path / "results/lab/cells").exists()
+
+
+def test_one_that_is_killed_while_it_makes_what_comes_first_leaves_no_lock(tmp_path, making_first):
+    process, log = making_first
+    wait_for(lambda: "Building DAG" in log.read_text().partition("first the subsets")[2], process)
+    process.kill()
+    process.wait()
+    run(tmp_path, OTHER_SPLIT, "--until", "check_leaks")  # it ends what that one has started
+    assert share(tmp_path) == 0.3 and not list((tmp_path / ".snakemake/drivers").iterdir())
 
 
 @pytest.mark.parametrize("fault", [fill, make_read_only])

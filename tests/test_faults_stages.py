@@ -77,7 +77,7 @@ def end(child, number=None):
 
 
 def until(true, child):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not true():
         assert os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < deadline
         time.sleep(0.002)

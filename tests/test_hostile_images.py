@@ -25,7 +25,7 @@ MUTANTS = 3000
 
 def read(content: bytes) -> set[str]:
     """What became of a file: its problems, or why it can't be used. What can be used goes all the way."""
-    signal.alarm(20)
+    signal.alarm(60)
     try:
         decoded = images.decode(content, "x.png")
     except Unusable as problem:

@@ -55,7 +55,7 @@ def told_in_words():
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 SYNTHETIC = {name: augmentation.synthetic for name, augmentation in ALL.items()}
 with told_in_words():
-    if "unfinished" in config and "GANAUG_PARTIAL" not in os.environ:
+    if "unfinished" in config and "GANAUG_PART" not in os.environ:
         raise UserError("unfinished: no setting of a study; the workflow gives it to itself")
     given = {name: value for name, value in config.items() if name != "unfinished"}
     STUDY = resolve(given, load_schema(SCHEMA), {name: SYNTHETIC[name] for name in AUGMENTATIONS})

@@ -12,7 +12,7 @@ import psutil
 from ganaug import attempts
 from ganaug.drivers import DRIVERS, lives, record, same_start, started
 
-POLL = 5  # seconds between looks at what is waited for
+POLL = 10  # seconds between looks at what is waited for
 QUEUED = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING")
 
 
@@ -33,13 +33,18 @@ def enter():
 def queued(*states):
     """Numbers of this user's SLURM jobs in some states that a driver has submitted from this folder.
 
-    Its plugin writes the rule into their comment; a driver may be a job of SLURM's itself, and has none.
+    Its plugin writes the rule into their comment; a driver may be a job of SLURM's itself, and has none. A controller
+    that is busy or being restarted is asked for ten minutes.
     """
     ask = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--states", ",".join(states)]
-    lines = subprocess.run(
-        [*ask, "--format", "%i|%k|%Z"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    here, jobs = os.path.realpath("."), [line.split("|", 2) for line in lines]
+    for _ in range(600 // POLL):
+        done = subprocess.run([*ask, "--format", "%i|%k|%Z"], capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+        time.sleep(POLL)
+    else:
+        raise WorkflowError(f"jobs that an earlier driver may have left can't be seen: {done.stderr.strip()}")
+    here, jobs = os.path.realpath("."), [line.split("|", 2) for line in done.stdout.splitlines()]
     return sorted(number for number, comment, folder in jobs if comment.startswith("rule_") and folder.strip() == here)
 
 
@@ -48,17 +53,24 @@ def left_in_queue(of_use):
 
     What runs is waited for where it is `of_use`; all else is cancelled.
     """
-    waiting = queued("PENDING") if of_use else queued(*QUEUED)
-    if waiting:
-        print("cancelling jobs that an earlier driver left in SLURM's queue:", *waiting, flush=True)
-        # One that has begun meanwhile is waited for.
-        subprocess.run(["scancel", *(["--state=PENDING"] if of_use else []), *waiting], check=True)
-    running = queued(*QUEUED)
-    if running and of_use:
-        print("waiting for jobs of an earlier driver (scancel those you do not want):", *running, flush=True)
-    while queued(*QUEUED):
+    told = set()
+
+    def tell(what, jobs):
+        if new := [job for job in jobs if (what, job) not in told]:
+            print(what, *new, flush=True)
+            told.update((what, job) for job in new)
+
+    while jobs := queued(*QUEUED):
+        unwanted = queued("PENDING") if of_use else jobs
+        if unwanted:
+            tell("cancelling jobs that an earlier driver left in SLURM's queue:", unwanted)
+            # One that has begun meanwhile is waited for. What is refused is tried again.
+            subprocess.run(["scancel", *(["--state=PENDING"] if of_use else []), *unwanted])
+        else:
+            tell("waiting for jobs of an earlier driver (scancel those you do not want):", jobs)
         time.sleep(POLL)
-    return bool(waiting or running)
+        end_if_told()
+    return bool(told)
 
 
 def orphans():
@@ -120,8 +132,15 @@ def take_away(jobs):
     return bool(jobs)
 
 
+def end_if_told():
+    """SIGTERM only tells Snakemake's scheduler to start no more jobs, and here it has not begun yet."""
+    if getattr(workflow.scheduler, "_user_kill", None):
+        raise WorkflowError("ended by SIGTERM")
+
+
 def plan_again():
     """Start Snakemake anew, in this very process and with the same arguments: what it had planned is out of date."""
+    end_if_told()
     for path in workflow.persistence._lockfile.values():  # its public way takes away another study's lock, too
         Path(path).unlink(missing_ok=True)
     sys.stdout.flush()
@@ -183,32 +202,36 @@ def make_beginnings():
     again = [job for job in again if all(os.path.exists(path) for path in job.output)]
     if not again or "GANAUG_BEGUN" in os.environ or workflow.touch or not by_command():
         return
-    print("first the subsets, test sets and weights, to see which of them come out different", flush=True)
     os.environ.update(GANAUG_BEGUN="yes")  # once: what is planned after that is run, and what has failed fails again
-    heard = run_for_signals([sys.executable, *sys.orig_argv[1:], "--nolock", "--no-hooks", "--until", *LAST_OF_THEM])
+    heard = run_part([sys.executable, *sys.orig_argv[1:], "--nolock", "--no-hooks", "--until", *LAST_OF_THEM])
     if heard:
         raise WorkflowError(f"ended by {signal.Signals(heard[0]).name}")
     plan_again()
 
 
-def run_for_signals(command):
-    """Run a command and pass on to it the signals that ask this process to end; returns these."""
-    heard = []
+def run_part(command):
+    """Run Snakemake for the beginnings, pass on to it the signals that ask this process to end, and return these."""
+    heard, child = [], None
 
     def pass_on(number, _):
         heard.append(number)
-        child.send_signal(number)
+        if child:
+            child.send_signal(number)
 
-    # In a process group of its own: a terminal's Ctrl-C would else reach it twice.
-    child = subprocess.Popen(command, cwd=workflow.rundir, process_group=0)
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    print("first the subsets, test sets and weights, to see which of them come out different", flush=True)
+    # In a process group of its own: a terminal's Ctrl-C would else reach it twice.
+    child = subprocess.Popen(command, cwd=workflow.rundir, process_group=0, env=os.environ | {"GANAUG_PART": "yes"})
+    for number in list(heard):  # before there was a child
+        child.send_signal(number)
     child.wait()
     for number, handler in before.items():
         signal.signal(number, handler)
     return heard
 
 
-if workflow.is_main_process and "GANAUG_PLAN" not in os.environ:  # study.py only looks
+# study.py only looks; and what a driver runs as a part of its own is no driver beside it.
+if workflow.is_main_process and not {"GANAUG_PLAN", "GANAUG_PART"} & os.environ.keys():
     ME = {
         "host": attempts.here(),
         "pid": os.getpid(),

@@ -108,7 +108,7 @@ def report_what_is_there():
             print(f"\nNo partial report: {broken[0]} itself failed.", file=sys.stderr)
         elif not set(cells("predictions.csv")) - lost:
             print("\nNo partial report: no classifier of the comparison is there yet.", file=sys.stderr)
-        elif subprocess.run(partial_command(), env=os.environ | {"GANAUG_PARTIAL": "yes"}).returncode:
+        elif subprocess.run(partial_command(), env=os.environ | {"GANAUG_PART": "yes"}).returncode:
             print(f"\nNo partial report could be made: see above. What is missing: {UNFINISHED}", file=sys.stderr)
         else:
             print_summary()
