@@ -61,7 +61,7 @@ def cluster(tmp_path_factory):
     elsewhere = os.environ.pop("SLURM_CONF")
     try:
         subprocess.run([scripts / "cluster", "start", folder], check=True)
-        yield
+        yield folder
         subprocess.run(["scancel", "--user", "root"], check=False)
     finally:
         subprocess.run([scripts / "cluster", "stop", folder], check=True)
@@ -199,7 +199,18 @@ def test_a_gpu_job_is_given_a_gpu_and_fails_at_once_where_cuda_is_missing(cluste
     assert not (prepared / "results/lab/checkpoints").exists()
 
 
-def test_gpus_by_gres_and_shared(cluster, prepared):
+@contextlib.contextmanager
+def controller_away(cluster: Path):
+    """SLURM's controller is ended, and started again afterwards."""
+    pid = int((cluster / "run/slurmctld.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not psutil.pid_exists(pid))
+    yield
+    subprocess.run(["/usr/sbin/slurmctld"], check=True)
+    until(lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0)
+
+
+def test_gpus_by_gres_and_shared_and_a_controller_that_is_restarted(cluster, prepared):
     """The other profile; its classifiers ask for a share of a GPU each, as its comment says."""
     shared = prepared / "shared"
     shutil.copytree(ROOT / "profiles" / "slurm-gres", shared)
@@ -207,7 +218,11 @@ def test_gpus_by_gres_and_shared(cluster, prepared):
         line for line in (shared / "config.yaml").read_text().splitlines() if line.startswith("  train_classifier")
     )
     edit(shared / "config.yaml", line, line.replace("gpu:1", "shard:1"))
-    finished(through_slurm(prepared, STUDY, "--until", "train_classifier", profile=shared), prepared)
+    driver = through_slurm(prepared, STUDY, "--until", "train_classifier", profile=shared)
+    until(lambda: of_rule(prepared, "train_gan"))
+    with controller_away(cluster):
+        time.sleep(30)  # the driver asks in vain
+    finished(driver, prepared)
     (gan,) = of_rule(prepared, "train_gan")
     assert "gres:gpu:1" in gan["TresPerNode"] and gan["NodeList"] == "g1"
     assert {(job["TresPerNode"], job["NodeList"]) for job in of_rule(prepared, "train_classifier")} == {

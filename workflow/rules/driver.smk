@@ -148,6 +148,17 @@ def plan_again():
     os.execv(sys.executable, sys.orig_argv)
 
 
+def keep_to_squeue():
+    """Hold the plugin to what SLURM's controller says at the start of how long it remembers jobs.
+
+    It asks before each look at its jobs, and while the controller is being restarted takes to sacct, which without an
+    accounting database never answers: the driver would wait for ever.
+    """
+    plugin = sys.modules["snakemake_executor_plugin_slurm"]
+    age = plugin.get_min_job_age()
+    plugin.get_min_job_age = lambda: age
+
+
 def by_command():
     """Whether this process is Snakemake's command, and not a program that uses it and can't be started anew."""
     program = Path(sys.argv[0])
@@ -158,6 +169,8 @@ def take_over():
     """Once the lock is this driver's and before the first job: settle what earlier drivers of the study have left."""
     executor = workflow.executor_plugin.name
     write_json(MINE, ME | {"runs": RESULTS, "executor": executor})
+    if executor == "slurm":
+        keep_to_squeue()
     running = [driver for driver in map(record, others(living=True)) if "runs" in driver]
     for driver in running:
         if driver["runs"] == RESULTS:  # Snakemake's lock is lost where a second Snakemake was refused by it

@@ -20,8 +20,11 @@ PROCESS_MB = 4000
 
 
 # A time limit or a preemption ends an attempt of a GAN training, not the training. Only the driver of a cluster's jobs
-# starts the next: a job that did so itself would stay on its node, with its memory. Here what fails once fails again.
-SLOTS = 20 if workflow.is_main_process and workflow.resource_settings.nodes else 0
+# starts the next: a job that did so itself would stay on its node, with its memory. On one machine --retries holds.
+if not workflow.is_main_process:
+    SLOTS = 0
+else:
+    SLOTS = 20 if workflow.resource_settings.nodes else None
 
 
 def launcher():
