@@ -64,8 +64,11 @@ def making_first(tmp_path):
         process = subprocess.Popen(
             command(tmp_path, OTHER_SPLIT, "--cores", "2"), cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT
         )
-    wait_for(lambda: "first the subsets" in log.read_text(), process)
-    return process, log
+    try:
+        wait_for(lambda: "first the subsets" in log.read_text(), process)
+        yield process, log
+    finally:
+        process.kill()
 
 
 def wait_for(true, process) -> None:

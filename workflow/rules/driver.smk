@@ -13,6 +13,7 @@ from ganaug import attempts
 from ganaug.drivers import DRIVERS, lives, record, same_start, started
 
 POLL = 10  # seconds between looks at what is waited for
+PATIENCE = 600  # seconds for which SLURM is asked in vain
 QUEUED = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING")
 
 
@@ -24,24 +25,38 @@ def others(living):
 def enter():
     """Write this process down among the drivers, and take away the lock of those that have died."""
     write_json(MINE, ME)
-    atexit.register(MINE.unlink, missing_ok=True)
+    atexit.register(leave)
     attempts.keep_touching(MINE)
     if not others(living=True):
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
 
 
+def leave():
+    """Strike this driver off, but where it leaves jobs to SLURM: Ctrl-C cancels none while the controller is away. Then it
+    counts as one that has died."""
+    if not (uses_slurm() and getattr(workflow.scheduler, "running", None)):
+        MINE.unlink(missing_ok=True)
+
+
+def uses_slurm():
+    return getattr(workflow.executor_plugin, "name", None) == "slurm"
+
+
 def queued(*states):
     """Numbers of this user's SLURM jobs in some states that a driver has submitted from this folder.
 
-    Its plugin writes the rule into their comment; a driver may be a job of SLURM's itself, and has none. A controller
-    that is busy or being restarted is asked for ten minutes.
+    Its plugin writes the rule into their comment; a driver may be a job of SLURM's itself, and has none. While
+    the controller does not answer, it is asked again, for ten minutes at most.
     """
     ask = ["squeue", "--noheader", "--array", "--user", str(os.getuid()), "--states", ",".join(states)]
-    for _ in range(600 // POLL):
+    for tried in range(PATIENCE // POLL):
         done = subprocess.run([*ask, "--format", "%i|%k|%Z"], capture_output=True, text=True)
         if done.returncode == 0:
             break
+        if not tried:
+            print("SLURM does not answer, and is asked again:", done.stderr.strip(), flush=True)
         time.sleep(POLL)
+        end_if_told()
     else:
         raise WorkflowError(f"jobs that an earlier driver may have left can't be seen: {done.stderr.strip()}")
     here, jobs = os.path.realpath("."), [line.split("|", 2) for line in done.stdout.splitlines()]
@@ -140,6 +155,7 @@ def end_if_told():
 
 def plan_again():
     """Start Snakemake anew, in this very process and with the same arguments: what it had planned is out of date."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else one that comes from here on would be lost
     end_if_told()
     for path in workflow.persistence._lockfile.values():  # its public way takes away another study's lock, too
         Path(path).unlink(missing_ok=True)
@@ -149,14 +165,26 @@ def plan_again():
 
 
 def keep_to_squeue():
-    """Hold the plugin to what SLURM's controller says at the start of how long it remembers jobs.
+    """Have the SLURM plugin ask the controller only once how long it remembers jobs, and wait for the answer.
 
     It asks before each look at its jobs, and while the controller is being restarted takes to sacct, which without an
     accounting database never answers: the driver would wait for ever.
     """
-    plugin = sys.modules["snakemake_executor_plugin_slurm"]
-    age = plugin.get_min_job_age()
-    plugin.get_min_job_age = lambda: age
+    plugin, known = sys.modules.get("snakemake_executor_plugin_slurm"), []
+    if plugin is None:
+        return
+    ask = plugin.get_min_job_age
+
+    def age():
+        for _ in range(0 if known else PATIENCE // POLL):
+            if (answer := ask()) is not None:
+                break
+            time.sleep(POLL)
+        if not known:
+            known.append(answer)
+        return known[0]
+
+    plugin.get_min_job_age = age
 
 
 def by_command():
@@ -169,8 +197,6 @@ def take_over():
     """Once the lock is this driver's and before the first job: settle what earlier drivers of the study have left."""
     executor = workflow.executor_plugin.name
     write_json(MINE, ME | {"runs": RESULTS, "executor": executor})
-    if executor == "slurm":
-        keep_to_squeue()
     running = [driver for driver in map(record, others(living=True)) if "runs" in driver]
     for driver in running:
         if driver["runs"] == RESULTS:  # Snakemake's lock is lost where a second Snakemake was refused by it
@@ -232,6 +258,7 @@ def run_part(command):
             child.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    end_if_told()
     print("first the subsets, test sets and weights, to see which of them come out different", flush=True)
     # In a process group of its own: a terminal's Ctrl-C would else reach it twice.
     child = subprocess.Popen(command, cwd=workflow.rundir, process_group=0, env=os.environ | {"GANAUG_PART": "yes"})
@@ -243,6 +270,8 @@ def run_part(command):
     return heard
 
 
+if workflow.is_main_process:
+    keep_to_squeue()
 # study.py only looks; and what a driver runs as a part of its own is no driver beside it.
 if workflow.is_main_process and not {"GANAUG_PLAN", "GANAUG_PART"} & os.environ.keys():
     ME = {
