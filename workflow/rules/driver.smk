@@ -34,12 +34,9 @@ def enter():
 def leave():
     """Strike this driver off, but where it leaves jobs to SLURM: Ctrl-C cancels none while the controller is away. Then it
     counts as one that has died."""
-    if not (uses_slurm() and getattr(workflow.scheduler, "running", None)):
+    in_slurm = getattr(workflow.executor_plugin, "name", None) == "slurm"
+    if not (in_slurm and getattr(workflow.scheduler, "running", None)):
         MINE.unlink(missing_ok=True)
-
-
-def uses_slurm():
-    return getattr(workflow.executor_plugin, "name", None) == "slurm"
 
 
 def queued(*states):
