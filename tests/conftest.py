@@ -13,7 +13,7 @@ import pytest
 # Small tensors gain nothing from more threads and lose much on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Where SLURM is installed and its controller is silent, each start of Snakemake waits nine seconds in a plugin for it.
-os.environ["SLURM_CONF"] = os.devnull  # the tests that use SLURM (test_slurm.py) take it away
+os.environ["SLURM_CONF"] = os.devnull  # the tests that use SLURM (cluster) take it away
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +29,8 @@ def lite0(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """Folder of the finished miniature (tests/miniature.py); not to be changed."""
-    from miniature import make_miniature
+    """Folder of the finished miniature (helpers/miniature.py); not to be changed."""
+    from helpers.miniature import make_miniature
 
     folder = tmp_path_factory.mktemp("miniature")
     make_miniature(folder)
@@ -42,7 +42,8 @@ def gan_inputs(tmp_path_factory):
     """Folder of a GAN training's inputs: train.npy and train.csv."""
     import numpy as np
     import pandas as pd
-    from trainings import images_in_hand
+
+    from helpers.trainings import images_in_hand
 
     folder, data = tmp_path_factory.mktemp("gan_inputs"), images_in_hand()
     np.save(folder / "train.npy", data.images)
@@ -67,7 +68,7 @@ def disk(tmp_path):
 @pytest.fixture
 def ask(tmp_path):
     """study.py, run in tmp_path; returns what it says."""
-    from running import ROOT
+    from helpers.running import ROOT
 
     def run(*arguments, fails=False) -> str:
         command = [sys.executable, ROOT / "study.py", *arguments]

@@ -7,11 +7,10 @@ import subprocess
 import sys
 import time
 
-from planned import write_plan
-from running import ROOT
-
 from ganaug import attempts
 from ganaug.cli import main
+from helpers.planned import write_plan
+from helpers.running import ROOT
 
 PHANTOMS = json.dumps({"images_per_class": 500, "resolution": 64})
 

@@ -3,7 +3,6 @@
 import copy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -11,8 +10,8 @@ import yaml
 from ganaug.classify.augmentations import AUGMENTATIONS
 from ganaug.config import load_schema, resolve
 from ganaug.errors import UserError
+from helpers.running import ROOT
 
-ROOT = Path(__file__).parent.parent
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 SYNTHETIC = {name: augmentation.synthetic for name, augmentation in AUGMENTATIONS.items()}
 MINIMAL = {"study": "s", "sizes": [100]}

@@ -1,0 +1,310 @@
+"""Intervals, tests, verdicts and scaling against formulas, simulations and planted truths."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr, ttest_1samp
+
+from ganaug.analysis.inference import Evidence, verdict
+from ganaug.analysis.metrics import Predictions, score
+from ganaug.analysis.paired_tests import (
+    equivalence_test,
+    holm,
+    image_test,
+    influence,
+    permutation_test,
+    replicates_needed,
+)
+from ganaug.analysis.resampling import Draws, mean_interval, resampled_scores
+from ganaug.analysis.scaling import fit_power_law, order_test, scaling
+from ganaug.seeding import derive_seed
+from helpers.evidence import METRICS, evidence, predictions
+
+
+def take(p, index):
+    return Predictions(p.images[index], p.labels[index], p.predicted[index], p.probabilities[index], p.classes)
+
+
+def test_resampled_scores_are_the_scores_of_the_resampled_images():
+    p = predictions()
+    weights = np.random.default_rng(1).integers(0, 4, (5, 90))
+    weights[0], weights[1, p.labels == "COVID"] = 1, 0
+    found = resampled_scores(p, weights.astype(np.float32))
+    for b in range(5):
+        expected = score(take(p, np.repeat(np.arange(90), weights[b])))
+        assert list(found) == list(expected)
+        assert {k: v[b] for k, v in found.items()} == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    never = dataclasses.replace(p, predicted=np.full(90, "Normal", object))
+    ones = np.ones((1, 90), np.float32)
+    assert {k: v[0] for k, v in resampled_scores(never, ones).items()} == pytest.approx(score(never), abs=1e-6)
+
+
+def test_groups_are_drawn_whole():
+    draws = Draws.make(np.array(["a", "b", "a", "c"]), replicates=3, samples=500, seed=1)
+    assert (draws.images[:, 0] == draws.images[:, 2]).all() and not (draws.images[:, 0] == draws.images[:, 1]).all()
+    assert draws.images[:, [0, 1, 3]].sum(1).tolist() == [3] * 500
+    assert draws.replicates.shape == (500, 3) and set(draws.replicates.ravel()) == {0, 1, 2}
+    again = Draws.make(np.array(["a", "b", "a", "c"]), 3, 500, 1)
+    assert np.array_equal(draws.images, again.images) and np.array_equal(draws.uniform, again.uniform)
+
+
+def hits_of(rng, skill, images, groups):
+    """Right or wrong, bool [R, N]: by a training's skill, [R], and by how hard a group of images is."""
+    _, group = np.unique(groups, return_inverse=True)
+    difficulty = rng.normal(0, 1, group.max() + 1)[group]
+    return rng.random((len(skill), images)) < 1 / (1 + np.exp(-skill[:, None] - difficulty))
+
+
+# Half of the images in pairs that are alike, as near-copies or films of a patient.
+GROUPED = np.concatenate([np.repeat(np.arange(40), 2), np.arange(40, 120)])
+
+
+@pytest.mark.parametrize(("replicates", "method"), [(3, "percentile"), (5, "percentile"), (20, "BCa")])
+@pytest.mark.parametrize("paired", [False, True], ids=["mean", "difference"])
+def test_intervals_cover_as_often_as_they_say(replicates, method, paired):
+    """93 to 97 % of 95 % intervals hold the truth: of an accuracy, and of a paired difference of two.
+
+    Trainings vary in skill, images in difficulty, and some images come in groups.
+    """
+    rng, trials, images = np.random.default_rng(replicates), 1500, len(GROUPED)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    spread = math.hypot(0.3, 1)
+
+    def truth(mean):  # over skill and difficulty, both normal
+        return float((weights / (1 + np.exp(-mean - spread * nodes))).sum() / weights.sum())
+
+    expected = truth(1) - (truth(0.6) if paired else 0)
+    hits = 0
+    for trial in range(trials):
+        draws = Draws.make(GROUPED, replicates, 300, trial)
+        shared = np.random.default_rng(trial + 10**6)
+        right = hits_of(shared, rng.normal(1, 0.3, replicates), images, GROUPED).astype(float)
+        if paired:
+            other = np.random.default_rng(trial + 10**6)  # the same images' difficulties and luck
+            right -= hits_of(other, rng.normal(0.6, 0.3, replicates), images, GROUPED)
+        _, low, high, name = mean_interval(
+            right.mean(1), draws.images @ right.T / draws.images.sum(1)[:, None], draws, 0.95
+        )
+        hits += low <= expected <= high
+    assert name.startswith(method)
+    assert 0.93 <= hits / trials <= 0.97, hits / trials
+
+
+def test_the_interval_of_few_replicates_is_students_where_test_images_do_not_vary():
+    draws = Draws.make(np.arange(50), 3, 20000, 1)
+    mean, low, high, _ = mean_interval(np.array([1.0, 2, 3]), np.tile([1.0, 2, 3], (20000, 1)), draws, 0.95)
+    half = 4.302653 / 3**0.5  # t(0.975, 2) from a printed table
+    assert (mean, low, high) == pytest.approx((2, 2 - half, 2 + half), abs=0.01)
+
+
+def test_one_replicate_or_none_has_no_interval():
+    draws = Draws.make(np.arange(50), 1, 100, 1)
+    mean, low, high, method = mean_interval(np.array([0.7]), np.full((100, 1), 0.7), draws, 0.95)
+    assert mean == 0.7 and math.isnan(low) and math.isnan(high) and method == "none"
+    assert math.isnan(mean_interval(np.array([math.nan]), np.full((100, 1), math.nan), draws, 0.95)[0])
+
+
+def test_permutation_by_hand_and_at_random():
+    assert permutation_test(np.array([1.0, 2, 3]), 1) == 2 / 8
+    assert permutation_test(np.array([1.0, -1]), 1) == 1
+    exact = permutation_test(np.arange(1, 15) - 4.0, 1)
+    shuffled = permutation_test(np.append(np.arange(1, 15) - 4.0, 0), 1)  # one more, of no effect: by random signs
+    assert shuffled == pytest.approx(exact, abs=0.01)
+    p = [permutation_test(d, 1) for d in np.random.default_rng(0).normal(0, 1, (400, 8))]
+    assert np.mean(np.array(p) < 0.1) == pytest.approx(0.1, abs=0.04)
+
+
+def test_replicates_needed_is_the_least_number_that_can_pass_holm():
+    for tests, alpha in ((1, 0.05), (9, 0.05), (15, 0.01)):
+        n = replicates_needed(tests, alpha)
+        assert tests * permutation_test(np.ones(n), 1) <= alpha < tests * permutation_test(np.ones(n - 1), 1)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_influence_is_the_derivative_by_an_image_s_weight(metric):
+    p, n = predictions(), 90
+    weights = np.ones((2 * n, n))
+    weights[np.arange(n), np.arange(n)] += 1e-3
+    weights[np.arange(n) + n, np.arange(n)] -= 1e-3
+    values = resampled_scores(p, weights)[metric]
+    found = influence(p, metric)
+    np.testing.assert_allclose(found, (values[:n] - values[n:]) / 2e-3 * n, atol=2e-3)
+    assert found.sum() == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_error_of_a_difference_is_the_bootstrap_s(metric):
+    a, b = predictions(300, 1.0, 1, digits=6), predictions(300, 1.3, 2, digits=6)
+    groups = np.arange(300) // 2
+    draws = Draws.make(groups, 1, 4000, 3)
+    spread = (resampled_scores(b, draws.images)[metric] - resampled_scores(a, draws.images)[metric]).std()
+    _, error = image_test(0.1, influence(b, metric) - influence(a, metric), groups)
+    assert error == pytest.approx(spread, rel=0.06)
+
+
+def test_on_single_images_the_test_of_accuracy_is_mcnemars():
+    a, b = predictions(400, 1.0, 1), predictions(400, 1.3, 2)
+    difference = score(b)["accuracy"] - score(a)["accuracy"]
+    p, error = image_test(difference, influence(b, "accuracy") - influence(a, "accuracy"), a.images)
+    right_a, right_b = a.labels == a.predicted, b.labels == b.predicted
+    gained, lost = (right_b & ~right_a).sum(), (right_a & ~right_b).sum()
+    assert error == pytest.approx(math.sqrt(gained + lost - (gained - lost) ** 2 / 400) / 400)
+    chi = (gained - lost) ** 2 / (gained + lost)
+    assert p == pytest.approx(math.erfc(math.sqrt(chi / 2)), rel=0.1)
+    assert image_test(0.0, np.zeros(5), np.arange(5)) == (1.0, 0.0)
+
+
+def test_equivalence_is_two_one_sided_t_tests():
+    d = np.array([0.004, -0.003, 0.006, 0.001])
+    below = ttest_1samp(d, 0.02, alternative="less").pvalue
+    above = ttest_1samp(d, -0.02, alternative="greater").pvalue
+    assert equivalence_test(d, 0.0, 0.02) == pytest.approx(max(below, above))
+    assert equivalence_test(d, 0.01, 0.02) > equivalence_test(d, 0.0, 0.02)  # the test images add their error
+    assert equivalence_test(d + 0.02, 0.0, 0.02) > 0.5 and math.isnan(equivalence_test(d[:1], 0.0, 0.02))
+    assert equivalence_test(np.zeros(3), 0.0, 0.02) == 0
+
+
+def test_holm_by_hand():
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.9, 0.8])) == pytest.approx([1, 1])
+    assert holm(np.array([0.02, math.nan, 0.03])) == pytest.approx([0.04, math.nan, 0.04], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "better"),
+        ({"mean": -0.05, "ci_low": -0.08, "ci_high": -0.02}, "worse"),
+        ({"p_holm": 0.06}, "undecided"),
+        ({"ci_low": -0.01}, "undecided"),
+        ({"ci_low": -0.01, "p_equivalence_holm": 0.01}, "equivalent"),
+        ({"p_holm": math.nan}, "undecided"),
+        ({"replicates": 1}, "undecided"),
+    ],
+)
+def test_verdicts(changes, expected):
+    row = {"mean": 0.05, "ci_low": 0.02, "ci_high": 0.08, "replicates": 5, "p_holm": 0.001, "p_equivalence_holm": 0.9}
+    assert verdict(row | changes, 0.05) == expected
+
+
+def test_planted_effects_are_found_and_alike_ones_are_equivalent():
+    table = evidence().comparisons().query("metric == 'balanced_accuracy'").set_index(["augmentation", "reference"])
+    assert set(table.loc[("gan", "none"), "verdict"]) == {"better"}
+    assert set(table.loc[("gan", "classical"), "verdict"]) == {"better"}
+    assert set(table.loc[("classical", "none"), "verdict"]) == {"equivalent"}  # the same predictions
+    assert table["family"].nunique() == 1 and "12 tests" in table["family"].iloc[0]
+    assert (table["p_holm"] >= table["p"]).all()
+
+
+def test_without_an_effect_nothing_is_found():
+    """In 5 % of families at most, since p is corrected within each."""
+    alike = {"none": [1.0] * 4, "gan": [1.0] * 4}
+    wrong = families = 0
+    for shift in range(8):
+        e = evidence(3, alike, 120)
+        for augmentation, size, r, _ in list(e.predictions):
+            p = predictions(120, 1.0, derive_seed(shift, augmentation, size=size, r=r) % 2**32)
+            e.predictions[augmentation, size, r, "net"] = p
+        table = Evidence(e.predictions, np.arange(120), e.settings, shift).comparisons()
+        found = table["verdict"].isin(["better", "worse"]).groupby(table["family"]).any()
+        wrong, families = wrong + found.sum(), families + len(found)
+    assert wrong / families <= 0.05
+
+
+def test_tests_without_an_effect_find_one_in_a_twentieth():
+    """At most 6 % of p below 0.05: of replicates that differ by chance, and of fixed classifiers on other images."""
+    rng, trials, images = np.random.default_rng(5), 3000, len(GROUPED)
+    of_replicates = [permutation_test(rng.normal(0, 1, 8), 1) for _ in range(trials)]
+    assert np.mean(np.array(of_replicates) < 0.05) <= 0.06
+    of_images = []
+    for _ in range(trials):
+        one, other = hits_of(rng, np.array([1.0, 1.0]), images, GROUPED).astype(float)
+        difference = one - other
+        of_images.append(image_test(difference.mean(), difference - difference.mean(), GROUPED)[0])
+    assert np.mean(np.array(of_images) < 0.05) <= 0.06
+
+
+def test_equivalence_is_found_where_it_holds_and_seldom_where_it_does_not():
+    """With noise: at no difference mostly found, at the margin itself in 5 % of trials."""
+    rng, trials, margin = np.random.default_rng(6), 4000, 0.02
+    error = 0.004  # of each replicate's difference; the test images add another, shared by all
+    for true, least, most in ((0.0, 0.9, 1.0), (margin, 0.0, 0.06), (-margin, 0.0, 0.06), (2 * margin, 0.0, 0.001)):
+        shared = rng.normal(true, 0.003, trials)
+        found = [equivalence_test(rng.normal(mean, error, 5), 0.003, margin) < 0.05 for mean in shared]
+        assert least <= np.mean(found) <= most
+
+
+def test_the_test_is_of_replicates_where_there_are_enough():
+    alike = {"none": [1.0] * 4, "gan": [1.6] * 4}
+    few, many = (evidence(r, alike, 60).comparisons() for r in (3, 8))
+    assert set(few["test"]) == {
+        "clustered McNemar, of these classifiers",
+        "clustered McNemar, classes weighted alike, of these classifiers",
+        "clustered DeLong, of these classifiers",
+        "bootstrap, of these classifiers",
+    }
+    assert set(many["test"]) == {"paired permutation over replicates"}
+    assert many["p"].min() == 2 / 2**8
+    one = evidence(1, alike, 60).comparisons()
+    assert set(one["verdict"]) == {"undecided"} and one["ci_low"].isna().all()
+
+
+def test_the_power_law_is_recovered():
+    n = np.array([25, 50, 100, 200, 400, 800.0])
+    fit = fit_power_law(n, np.stack([2 * n**-0.5 + 0.05, 0.9 * n**-0.3]))
+    assert fit.a == pytest.approx([2, 0.9], rel=0.01) and fit.b == pytest.approx([0.5, 0.3], abs=0.011)
+    assert fit.c == pytest.approx([0.05, 0], abs=1e-3)
+    assert fit.images(np.array([2 * 100**-0.5 + 0.05, 0.9 * 50**-0.3])) == pytest.approx([100, 50], rel=0.02)
+    assert fit.images(np.array([0.01, 0.5]))[0] == math.inf  # below what any number of images reaches
+    few = fit_power_law(n[:3], (2 * n[:3] ** -0.5)[None])
+    assert few.c[0] == 0 and few.b[0] == pytest.approx(0.5, abs=0.011)
+    assert np.isnan(fit_power_law(n[:1], np.ones((1, 1))).a).all()
+
+
+def test_an_augmentation_worth_twice_the_images_is_found():
+    """gan has at every size the skill that none has at the next one, twice as large."""
+    e = evidence(n=1200)
+    table = scaling(e, {str(size): float(size) for size in e.settings.sizes})
+    worth = table[table["quantity"] == "multiplier"].set_index(["augmentation", "size"])
+    for size in ("50", "100", "200"):
+        row = worth.loc[("gan", size)]
+        assert 1.5 < row["value"] < 2.7 and row["ci_low"] < row["value"] < row["ci_high"] and row["ci_low"] > 1
+    assert worth.loc[("gan", "400"), "beyond"] and not worth.loc[("gan", "50"), "beyond"]
+    assert worth.loc["classical"]["value"].tolist() == [1] * 4  # the same predictions as none's, so exactly 1
+
+
+def test_an_augmentation_that_changes_nothing_is_worth_1_where_the_law_does_not_fit():
+    skills = {"none": [0.8, 2.0, 1.9, 2.6], "same": [0.8, 2.0, 1.9, 2.6]}  # no power law
+    e = evidence(skills=skills)
+    table = scaling(e, {str(size): float(size) for size in e.settings.sizes}).query("quantity == 'multiplier'")
+    assert table["value"].tolist() == [1] * 4
+    assert (table["ci_low"] <= 1).all() and (table["ci_high"] >= 1).all()
+
+
+def test_where_the_error_does_not_fall_an_augmentation_has_no_worth():
+    skills = {"none": [2.0, 1.6, 1.2, 0.8], "gan": [2.4, 1.6, 1.2, 0.8]}
+    e = evidence(skills=skills)
+    table = scaling(e, {str(size): float(size) for size in e.settings.sizes}).query("quantity == 'multiplier'")
+    assert table["value"].isna().all() and table["ci_low"].isna().all() and (table["interval"] == "none").all()
+
+
+def test_growth_is_told_by_the_order_within_replicates():
+    n = np.array([50.0, 100, 200])
+    rising = np.array([[0.1, 0.5, 0.3], [0.2, 0.6, 0.4], [0.3, 0.7, 0.5]])
+    assert order_test(n, rising, 1) == pytest.approx(2 / 6**3)  # all three replicates in order, or all reversed
+    assert order_test(n, rising[::-1], 1) == pytest.approx(2 / 6**3)
+    assert order_test(n[:2], rising[:2, :2], 1) == 2 / 2**2  # two sizes, two replicates: nothing can be told
+    assert math.isnan(order_test(n[:1], rising[:1], 1))
+    assert order_test(n, np.ones((3, 3)), 1) == 1
+    many = np.random.default_rng(1).normal(0, 1, (300, 5, 4))
+    p = np.array([order_test(np.arange(5.0), values, 1) for values in many[:40]])
+    assert 0.3 < p.mean() < 0.7
+    e = evidence()
+    row = scaling(e, {str(size): float(size) for size in e.settings.sizes}).query("quantity == 'spearman'").iloc[0]
+    scores = [
+        [score(e.predictions["none", str(s), r, "net"])["balanced_accuracy"] for s in e.settings.sizes]
+        for r in (1, 2, 3)
+    ]
+    assert row["value"] == pytest.approx(np.mean([spearmanr(e.settings.sizes, one).statistic for one in scores]))

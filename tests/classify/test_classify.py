@@ -1,0 +1,344 @@
+"""Augmentations and classifiers: fair, repeatable, and able to learn."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ganaug import files
+from ganaug.checkpoint import Checkpoints
+from ganaug.classify import networks, trainer, training
+from ganaug.classify.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    border,
+    classical,
+    cutmix,
+    mixup,
+    randaugment,
+    trivialaugment,
+)
+from ganaug.classify.image_sets import ImageSet
+from ganaug.cli import main
+from ganaug.errors import UserError
+from ganaug.stopping import Steps, StopSignal
+from helpers.classifiers import BACKBONE, image_set
+
+STRENGTHS = {"rotation_degrees": 10, "shift": 0.1, "zoom": 0.1, "brightness": 0.2}
+NONE = dict.fromkeys(STRENGTHS, 0)
+
+
+def settings(**changes):
+    base = {"augmentation": "none", "augmentation_settings": {}, "backbone": BACKBONE, "input_size": 32, "epochs": 2}
+    base |= {"steps_per_epoch": 3, "batch": 8, "learning_rate": 0.001, "weight_decay": 0.01}
+    return trainer.Settings(**base | changes)
+
+
+def fit(*arguments):
+    """A trainer's model with the best epoch's weights, and the history; without checkpoints."""
+    made = trainer.Trainer(*arguments)
+    with StopSignal() as stop:
+        training.train(made, Checkpoints(Path("nowhere")), 1e9, Steps(stop, made.step, made.state, False))
+    history = made.take_best()
+    return made.model, history
+
+
+def trained(lite0, synthetic=None, seed=5, **changes):
+    """Test probabilities and history of a small training."""
+    torch.use_deterministic_algorithms(True)
+    model = networks.pretrained(BACKBONE, lite0, 2, seed)
+    chosen = settings(**changes)
+    model, history = fit(model, image_set(20, 1), image_set(10, 2), synthetic, chosen, seed)
+    return networks.probabilities(model, image_set(30, 3), chosen.input_size), history
+
+
+# --- augmentations --------------------------------------------------------------------------------------------------
+
+
+def test_classical_without_strength_changes_nothing():
+    image = torch.rand(1, 24, 24)
+    assert torch.equal(classical(NONE)(image), image)
+
+
+@pytest.mark.parametrize("part", STRENGTHS)
+def test_each_part_of_classical_does_something(part):
+    transform = classical(NONE | {part: STRENGTHS[part]})
+    image = torch.rand(1, 24, 24)
+    torch.manual_seed(1)
+    assert not torch.equal(transform(image), image)
+
+
+def test_classical_stays_within_its_strengths():
+    shift = classical(NONE | {"shift": 0.1})
+    brightness = classical(NONE | {"brightness": 0.2})
+    dot = torch.zeros(1, 41, 41)
+    dot[0, 20, 20] = 1
+    seen, factors = set(), []
+    for seed in range(200):
+        torch.manual_seed(seed)
+        seen.add(tuple(torch.nonzero(shift(dot)[0] > 0.5).flatten().tolist()))
+        factors.append(brightness(torch.full((1, 2, 2), 0.5)).mean().item() / 0.5)
+    rows = [place[0] for place in seen if place]
+    assert 16 <= min(rows) <= 17 and 23 <= max(rows) <= 24  # 4.1 pixels either way
+    assert 0.8 <= min(factors) < 0.83 and 1.17 < max(factors) <= 1.2
+
+
+def test_the_augmentations_that_users_expect_are_there():
+    real = ["none", "classical", "randaugment", "trivialaugment", "mixup", "cutmix"]
+    assert {name for name, a in AUGMENTATIONS.items() if not a.synthetic} == set(real)
+    assert {name for name, a in AUGMENTATIONS.items() if a.synthetic} == {"gan", "gan+classical"}
+
+
+def test_randaugment_and_trivialaugment_stay_in_range_without_a_flip():
+    images = torch.from_numpy(image_set(40, 1, ("a",)).images)[:, None].float() / 255  # bright at the left
+    for transform in (randaugment({"operations": 1, "magnitude": 9}), trivialaugment({})):
+        torch.manual_seed(0)
+        made = torch.stack([transform(image) for image in images])
+        assert made.shape == images.shape and made.dtype == torch.float32 and made.min() >= 0 and made.max() <= 1
+        changed = (made - images).abs().amax((1, 2, 3)) > 0.01
+        assert 0.3 < changed.float().mean() <= 1
+        darker_side = (made - made.mean((2, 3), keepdim=True))[:, 0, :, 16:].mean((1, 2)) > 0
+        assert darker_side.float().mean() < 0.3  # where light and dark were swapped (invert, solarise), not the sides
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+def test_mixing_blends_images_and_labels_alike(mix):
+    torch.manual_seed(1)
+    labels = torch.arange(8) % 4
+    images = labels.float()[:, None, None, None].expand(8, 1, 16, 16)  # as bright as their class's number
+    made, shares = mix({"alpha": 1.0}, 4)(images.clone(), labels)
+    assert shares.shape == (8, 4) and not torch.equal(made, images)
+    torch.testing.assert_close(shares.sum(1), torch.ones(8))
+    if mix is cutmix:
+        assert set(made.unique().tolist()) == {0, 1, 2, 3}
+    torch.testing.assert_close(made.mean((1, 2, 3)), shares @ torch.arange(4.0))
+
+
+def test_shared_labels_are_weighted_as_whole_ones():
+    logits, labels = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 2, 2, 1])
+    weights = torch.tensor([2.0, 1.0, 0.5])
+    whole = trainer.weighted_loss(logits, labels, weights)
+    shared = trainer.weighted_loss(logits, torch.nn.functional.one_hot(labels, 3).float(), weights)
+    torch.testing.assert_close(shared, whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    {
+        "randaugment": {"operations": 2, "magnitude": 9},
+        "trivialaugment": {},
+        "mixup": {"alpha": 0.2},
+        "cutmix": {"alpha": 1.0},
+    }.items(),
+)
+def test_every_augmentation_trains_and_repeats_itself(lite0, name, chosen):
+    first, history = trained(lite0, augmentation=name, augmentation_settings=chosen, epochs=1)
+    again, _ = trained(lite0, augmentation=name, augmentation_settings=chosen, epochs=1)
+    none, _ = trained(lite0, epochs=1)
+    np.testing.assert_array_equal(first, again)
+    assert np.isfinite(first).all() and not np.array_equal(first, none) and history["train_loss"].notna().all()
+
+
+def test_a_user_adds_an_augmentation_in_one_place(lite0, monkeypatch):
+    invert = Augmentation(transform=lambda _: lambda image: 1 - image)
+    monkeypatch.setitem(AUGMENTATIONS, "invert", invert)
+    one, _ = trained(lite0, augmentation="invert")
+    other, _ = trained(lite0)
+    assert not np.array_equal(one, other)
+
+
+# --- fairness -------------------------------------------------------------------------------------------------------
+
+
+def test_an_augmentation_that_does_nothing_gives_the_predictions_of_none(lite0):
+    none, history = trained(lite0)
+    nothing, again = trained(lite0, augmentation="classical", augmentation_settings=NONE)
+    np.testing.assert_array_equal(none, nothing)
+    assert history.equals(again)
+
+
+def test_an_empty_synthetic_set_gives_the_predictions_of_none(lite0):
+    none, _ = trained(lite0)
+    empty = ImageSet(np.empty((0, 32, 32), np.uint8), np.empty(0, np.int64), ("a", "b"), ())
+    nothing, _ = trained(lite0, augmentation="gan", synthetic=empty)
+    np.testing.assert_array_equal(none, nothing)
+
+
+def test_synthetic_images_are_trained_on_but_buy_no_steps(lite0):
+    none, history = trained(lite0, steps_per_epoch=None)
+    gan, other = trained(lite0, augmentation="gan", synthetic=image_set(40, 9), steps_per_epoch=None)
+    assert list(history["step"]) == list(other["step"]) == [3, 6]  # 20 real images in batches of 8, twice
+    assert list(history["learning_rate"]) == list(other["learning_rate"])
+    assert not np.array_equal(none, gan)
+
+
+def test_synthetic_images_alone_have_the_same_budget(lite0):
+    """With the real images as the synthetic ones, training on these alone is training on the real ones."""
+    none, history = trained(lite0)
+    alone, again = trained(lite0, augmentation="synthetic-only", synthetic=image_set(20, 1))
+    np.testing.assert_array_equal(none, alone)
+    assert history.equals(again)
+    other, _ = trained(lite0, augmentation="synthetic-only", synthetic=image_set(20, 9))
+    assert not np.array_equal(none, other)
+
+
+def test_the_border_has_nothing_of_the_middle():
+    images = np.random.default_rng(1).integers(1, 256, (3, 40, 40), np.uint8)
+    kept = border({"border": 0.1})(images)
+    assert (kept[:, 4:36, 4:36] == 0).all() and images.min() > 0
+    kept[:, 4:36, 4:36] = images[:, 4:36, 4:36]
+    np.testing.assert_array_equal(kept, images)
+
+
+def stage(folder, lite0, augmentation, tested=30, **more):
+    """Runs train_classifier on sets whose only difference between classes lies in the middle."""
+    arguments = ["--weights", lite0, "--model", folder / "model.safetensors", "--history", folder / "history.csv"]
+    for side, count, number in (("train", 24, 1), ("validation", 12, 2), ("test", tested, 3)):
+        made = image_set(count, number)
+        files.write_array(folder / f"{side}.npy", made.images)
+        classes = np.array(made.classes)[made.labels]
+        table = {"image": made.names, "class": classes, "label": made.labels}
+        files.write_csv(folder / f"{side}.csv", pd.DataFrame(table))
+        arguments += [f"--{side}-images", folder / f"{side}.npy", f"--{side}-table", folder / f"{side}.csv"]
+    chosen = settings(augmentation=augmentation, input_size=64, **more).__dict__
+    predictions = folder / f"{augmentation}.csv"
+    arguments += [
+        "--predictions",
+        predictions,
+        "--checkpoints",
+        folder / "c",
+        "--settings",
+        json.dumps(chosen),
+        "--seed",
+        5,
+    ]
+    assert main(["train_classifier", *map(str, arguments)]) == 0
+    return pd.read_csv(predictions)
+
+
+def test_a_classifier_of_the_border_never_sees_the_middle(lite0, tmp_path):
+    chosen = {"augmentation_settings": {"border": 0.1}}
+    first = stage(tmp_path, lite0, "border-only", **chosen)
+    images = np.load(tmp_path / "test.npy")
+    images[:, 3:29, 3:29] = 255 - images[:, 3:29, 3:29]
+    files.write_array(tmp_path / "other.npy", images)
+    model, classes, size = networks.load(tmp_path / "model.safetensors")
+    masked = ImageSet(border({"border": 0.1})(images), np.zeros(30, int), classes, tuple(first["image"]))
+    found = networks.probabilities(model, masked, size)
+    np.testing.assert_allclose(found[:, 0], first["probability_a"], atol=1e-6)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_saved_classifier_scores_another_set(lite0, tmp_path, capsys):
+    first = stage(tmp_path, lite0, "none")
+    command = ["score_images", "--model", tmp_path / "model.safetensors", "--images", tmp_path / "test.npy"]
+    command += ["--predictions", tmp_path / "again.csv", "--table"]
+    assert main([*map(str, command), str(tmp_path / "test.csv")]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), first)
+    table = pd.read_csv(tmp_path / "test.csv")
+    files.write_csv(tmp_path / "one.csv", table.assign(**{"class": "b", "label": 0}))  # a set without class a
+    assert main([*map(str, command), str(tmp_path / "one.csv")]) == 0
+    again = pd.read_csv(tmp_path / "again.csv")
+    assert (again["label"] == "b").all() and list(again["probability_a"]) == list(first["probability_a"])
+    files.write_csv(tmp_path / "one.csv", table.assign(**{"class": "c"}))
+    assert main([*map(str, command), str(tmp_path / "one.csv")]) == 1
+    assert "does not know the class 'c'; it knows a, b" in capsys.readouterr().err
+
+
+def test_seeds_decide_the_bytes(lite0):
+    first, _ = trained(lite0)
+    again, _ = trained(lite0)
+    other, _ = trained(lite0, seed=6)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_batches_pass_over_all_images_in_changing_order():
+    batches = trainer.batch_indices(10, 4, seed=1)
+    drawn = np.concatenate([next(batches) for _ in range(5)])
+    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
+    assert list(drawn[:10]) != list(drawn[10:])
+
+
+def test_learning_rate_rises_then_falls():
+    factors = [trainer.learning_rate_factor(step, 50) for step in range(50)]
+    assert factors[0] == pytest.approx(0.2) and factors[4] == 1 and max(factors) == 1
+    assert all(a > b for a, b in itertools.pairwise(factors[4:]))
+    assert 0 < factors[-1] < 0.01
+
+
+def test_classes_weigh_alike_in_an_unbalanced_set(lite0, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        trainer, "cross_entropy", lambda out, labels, weight: seen.append(weight) or (out.sum() * 0 + weight.sum())
+    )
+    real = image_set(12, 1)
+    labels = np.array([0] * 9 + [1] * 3)
+    model = networks.pretrained(BACKBONE, lite0, 2, 1)
+    fit(model, ImageSet(real.images, labels, real.classes, real.names), real, None, settings(), 1)
+    np.testing.assert_allclose(seen[0], [12 / (2 * 9), 12 / (2 * 3)])
+
+
+# --- learning and selection -----------------------------------------------------------------------------------------
+
+
+def test_it_learns(lite0):
+    probability, history = trained(lite0, input_size=64, epochs=8, steps_per_epoch=10, learning_rate=0.003)
+    assert (probability.argmax(1) == image_set(30, 3).labels).mean() > 0.9
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+
+
+def test_the_epoch_with_the_lowest_validation_loss_is_kept(lite0, monkeypatch):
+    losses = iter([0.7, 0.2, 0.9])
+    states = []
+
+    def validate(self):
+        states.append({name: tensor.clone() for name, tensor in self.model.state_dict().items()})
+        return {"validation_loss": next(losses), "validation_balanced_accuracy": 0.5}
+
+    monkeypatch.setattr(trainer.Trainer, "validate", validate)
+    model = networks.pretrained(BACKBONE, lite0, 2, 1)
+    model, history = fit(model, image_set(20, 1), image_set(10, 2), None, settings(epochs=3), 1)
+    assert list(history["selected"]) == [False, True, False]
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_diverging_training_stops_with_advice(lite0):
+    with pytest.raises(UserError, match=r"loss.*lower classifier\.learning_rate"):
+        trained(lite0, learning_rate=1e18, epochs=4)
+
+
+# --- the network ----------------------------------------------------------------------------------------------------
+
+
+def test_one_grey_channel_sees_what_three_would(lite0):
+    import timm
+
+    grey = networks.pretrained(BACKBONE, lite0, 2, 1).eval()
+    colour = timm.create_model(BACKBONE, pretrained=True, pretrained_cfg_overlay={"file": str(lite0)}).eval()
+    image = networks.network_input(grey, torch.rand(2, 1, 64, 64))
+    assert grey.pretrained_cfg["mean"] == (0.5, 0.5, 0.5) and grey.pretrained_cfg["std"] == (0.5, 0.5, 0.5)
+    torch.testing.assert_close(
+        networks.network_input(grey, torch.tensor([[[[0.0, 0.5, 1.0]]]])).flatten(), torch.tensor([-1.0, 0, 1])
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            grey.forward_features(image), colour.forward_features(image.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_wrong_weights_are_refused(lite0):
+    with pytest.raises(UserError, match="not the weights of timm's resnet18"):
+        networks.pretrained("resnet18", lite0, 2, 1)
+
+
+def test_predictions_are_names_and_probabilities():
+    images = image_set(3, 1, classes=("Viral Pneumonia", "NA"))
+    table = networks.predictions(images, np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]))
+    assert list(table.columns) == ["image", "label", "predicted", "probability_Viral Pneumonia", "probability_NA"]
+    assert list(table["label"]) == ["Viral Pneumonia", "NA", "Viral Pneumonia"]
+    assert list(table["predicted"]) == ["Viral Pneumonia", "NA", "NA"]

@@ -1,0 +1,74 @@
+"""Where images come from: folders, the database's layout, and what of them has changed."""
+
+import os
+
+import pytest
+
+from ganaug.data import sources
+from ganaug.data.listing import listing_digest
+from ganaug.data.manifest import make_manifest
+from ganaug.errors import UserError
+from helpers.pictures import encoded, folder_of, picture, settings
+
+ODD_NAMES = ["a b.png", "it's.png", 'say "x".png', "-rf.png", "näme.png", "new\nline.png", "$(date).png", "a,b.png"]
+
+
+def test_folders_with_odd_names_are_listed_and_read(tmp_path):
+    root = folder_of(
+        tmp_path / "root",
+        **{"Viral Pneumonia": {name: picture(i) for i, name in enumerate(ODD_NAMES)}, "-x": {"a.png": picture(99)}},
+    )
+    (root / ".hidden").mkdir()
+    (root / "-x" / ".DS_Store").write_bytes(b"x")
+    manifest, problems, *_ = make_manifest(root, settings())
+    assert sorted(manifest["file"]) == sorted([f"Viral Pneumonia/{name}" for name in ODD_NAMES] + ["-x/a.png"])
+    assert (manifest["status"] == "used").all()
+    assert problems.empty
+
+
+def test_the_databases_layout_ignores_masks(tmp_path):
+    for name in ("A", "B"):
+        for below in ("images", "masks"):
+            (tmp_path / name / below).mkdir(parents=True)
+            (tmp_path / name / below / "1.png").write_bytes(encoded(picture(ord(name)), format="PNG"))
+    (tmp_path / "A.metadata.xlsx").write_bytes(b"x")
+    assert sources.list_images(tmp_path, "radiography", None) == [("A/images/1.png", "A"), ("B/images/1.png", "B")]
+    assert sources.list_images(tmp_path, "radiography", ["B", "A"])[0][1] == "B"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: root / "nowhere", "nowhere is not a folder"),
+        (lambda root: folder_of(root / "one", A={"1.png": picture(0)}), "at least 2 are needed"),
+        (lambda root: folder_of(root / "empty", A={"1.png": picture(0)}, B={}), "B holds no files"),
+    ],
+)
+def test_a_wrong_root_is_explained(tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        sources.list_images(change(tmp_path), "folder", None)
+
+
+def test_a_missing_class_names_those_that_are_there(tmp_path):
+    root = folder_of(tmp_path / "r", A={"1.png": picture(0)}, B={"1.png": picture(1)})
+    with pytest.raises(UserError, match=r"\['C'\].*there are \['A', 'B'\]"):
+        sources.list_images(root, "folder", ["A", "C"])
+
+
+def test_the_listing_changes_with_contents_and_names_alone(tmp_path):
+    root = folder_of(tmp_path / "r", A={"1.png": picture(0)}, B={"1.png": picture(1)})
+    cache = tmp_path / "cache" / "images.json"
+    look = lambda cache=cache: listing_digest(root, "folder", None, False, cache)  # noqa: E731
+    digests = [look()]
+    for content in (b"x", b"xy"):
+        (root / "A" / "2.png").write_bytes(content)
+        digests.append(look())
+    (root / "A" / "2.png").rename(root / "A" / "3.png")
+    digests.append(look())
+    assert len(set(digests)) == 4
+    os.utime(root / "A" / "3.png", (1, 1))
+    assert look() == digests[-1] == look(tmp_path / "none.json")
+    cache.write_text("broken")
+    assert look() == digests[-1]
+    moved = root.rename(tmp_path / "elsewhere")
+    assert listing_digest(moved, "folder", None, False, cache) == digests[-1]

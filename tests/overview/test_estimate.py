@@ -1,0 +1,159 @@
+"""What a study takes, guessed before it runs and in proportion to what has finished."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from ganaug.overview.costs import costs
+from ganaug.overview.estimate import longest_chain, report, wall_clock
+from ganaug.overview.guesses import gan_core_seconds
+from ganaug.overview.plan import read_plan
+from ganaug.overview.text import duration, in_bytes, in_hours
+from helpers.planned import STUDY, attempt, finish, job, write_plan
+from helpers.running import CLASSES, ROOT, snakemake
+from helpers.tiny import STUDY as TINY
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return tmp_path / "results/lab"
+
+
+def classifiers(lab, sizes=("20", "all"), **more) -> list[dict]:
+    return [
+        job(lab, "train_classifier", gpus=0, size=size, replicate=n, backbone="resnet18", **more)
+        for size in sizes
+        for n in (1, 2)
+    ]
+
+
+# Core seconds per 1,000 images, measured on one AMD EPYC core: (resolution, channel_base, channel_max, batch).
+@pytest.mark.parametrize(
+    ("shape", "measured"),
+    [((32, 512, 16, 8), 10.2), ((64, 1024, 64, 8), 32.4), ((128, 2048, 64, 8), 117), ((64, 4096, 256, 4), 277)],
+)
+def test_guesses_of_gan_trainings_are_near_what_was_measured(shape, measured):
+    resolution, base, most, batch = shape
+    gan = STUDY["gan"] | {"channel_base": base, "channel_max": most, "batch": batch, "path_length_weight": 2}
+    assert 1000 * gan_core_seconds(gan, resolution) == pytest.approx(measured, rel=0.3)
+
+
+def test_a_guess_follows_the_settings_of_the_cell(lab):
+    def gan(**settings):
+        plan = write_plan(lab, [job(lab, "train_gan", size="20", replicate=1)], gan=STUDY["gan"] | settings)
+        (cost,) = costs(read_plan(plan), on_gpus=False)
+        return cost.guess
+
+    base = gan(kimg=100)
+    assert gan(kimg=200).seconds == pytest.approx(2 * base.seconds, rel=0.05)
+    assert gan(kimg=100, channel_base=2048, channel_max=128).seconds > 4 * base.seconds
+    assert gan(kimg=100, channel_base=2048, channel_max=128).bytes > 5 * base.bytes
+    small, _, large, _ = (cost.guess for cost in costs(read_plan(write_plan(lab, classifiers(lab)))))
+    # 16 and 180 training images of each of 4 classes, and the same 300 test images for both
+    assert 3 < large.seconds / small.seconds < 900 / 80
+
+
+def test_unfinished_jobs_are_in_proportion_to_finished_ones(lab):
+    jobs = classifiers(lab)
+    before = costs(read_plan(write_plan(lab, jobs)))
+    attempt(jobs[0], outcome="done", seconds=10 * before[0].guess.seconds, cpu_seconds=30.0)
+    finish(jobs[0])
+    after = costs(read_plan(write_plan(lab, jobs)))
+    assert after[0].seconds == pytest.approx(10 * before[0].guess.seconds)
+    assert [c.seconds for c in after[1:]] == pytest.approx([10 * c.guess.seconds for c in before[1:]])
+    assert after[2].seconds > 3 * after[0].seconds  # the large cell is not taken for a small one
+    assert after[0].total.cpu == pytest.approx(30 / 3600) and after[0].left.cpu == 0
+    assert after[0].bytes == 2000 and after[1].bytes == pytest.approx(2000, rel=0.01)
+    text = report(read_plan(write_plan(lab, jobs)))
+    assert "measured, 1 of 4" in text and "measured, 1 of 4" not in report(read_plan(write_plan(lab, jobs[1:])))
+
+
+def test_results_from_before_attempts_were_recorded_count_by_their_provenance(lab):
+    (made, *_) = jobs = classifiers(lab)
+    finish(made)
+    record = {"wall_seconds": 7200.0, "cpu_seconds": 3600.0, "machine": {"device": "cpu"}}
+    (lab / "cells/size-20/replicate-1/backbone-resnet18/provenance.json").write_text(json.dumps(record))
+    cost = costs(read_plan(write_plan(lab, jobs)))[0]
+    assert (cost.measured.seconds, cost.used.cpu, cost.total.gpu) == (7200, 1, 0)
+
+
+def test_gpu_hours_are_counted_where_there_are_gpus(lab):
+    jobs = [job(lab, "train_gan", size="20", replicate=n, gpus=2) for n in (1, 2)]
+    plan = read_plan(write_plan(lab, jobs))
+    assert all(cost.total.gpu == 0 for cost in costs(plan, on_gpus=False))
+    for cost in costs(plan, on_gpus=True):
+        assert cost.total.gpu == pytest.approx(2 * cost.seconds / 3600)
+    assert "untested" in report(plan, gpus=4) and "untested" not in report(plan, gpus=0)
+    attempt(jobs[0], outcome="done", device="NVIDIA H100", processes=2)
+    finish(jobs[0])
+    assert costs(plan)[1].total.gpu == pytest.approx(2, rel=0.01)  # `auto` is a GPU for the second as for the first
+    assert "untested" not in report(plan)
+
+
+def test_wall_clock_is_that_of_the_longest_chain_or_of_all_the_work(lab):
+    chain = [job(lab, "train_gan", size="20", replicate=n, threads=1, after=[n - 1] if n else []) for n in range(3)]
+    for made in chain:
+        attempt(made, outcome="done", seconds=3600.0)
+        finish(made)
+    apart = [made | {"after": []} for made in chain]
+    for jobs, on_one, on_many in ((chain, 3, 3), (apart, 3, 1)):
+        found = costs(read_plan(write_plan(lab, jobs)), on_gpus=False)
+        assert wall_clock(found, 1, None) == pytest.approx(on_one * 3600)
+        assert wall_clock(found, 8, None) == longest_chain(found) == pytest.approx(on_many * 3600)
+
+
+def test_numbers_are_short(lab):
+    assert [duration(s) for s in (0.4, 89, 3600, 7200, 3600 * 80)] == ["0.4 s", "89 s", "60 min", "2.0 h", "3.3 days"]
+    assert [in_hours(h) for h in (0, 0.01, 1.5, 12345)] == ["-", "36 s", "1.5 h", "12,345 h"]
+    assert [in_bytes(b) for b in (0, 1500, 2e7, 9.99e8, 4e12)] == ["-", "1.5 kB", "20 MB", "999 MB", "4.0 TB"]
+
+
+def test_a_study_that_has_never_run_is_estimated(tmp_path, ask):
+    for name in CLASSES:
+        folder = tmp_path / "data" / name / "images"
+        folder.mkdir(parents=True)
+        (folder / f"{name}-1.png").touch()
+    paper = ["--configfile", ROOT / "config/paper.yaml", "--config", f"data_root={tmp_path / 'data'}"]
+    text = ask("estimate", *paper, "--", "--gpus", "4")
+    assert re.search(r"^train_gan +15 +\d+ h +\d+ h .* guess$", text, flags=re.MULTILINE)
+    assert re.search(r"^GPUs at a time +4\ntakes at least +[\d.]+ days$", text, flags=re.MULTILINE)
+    assert re.search(r"^all +399 ", text, flags=re.MULTILINE) and max(map(len, text.splitlines())) <= 100
+    assert not (tmp_path / "results").exists() and not (tmp_path / ".snakemake/locks").exists()
+
+
+def test_what_is_wrong_with_a_study_is_told(tmp_path, ask):
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump({"study": "bad", "replicats": 2}))
+    assert 'did you mean "replicates"?' in ask("status", "--configfile", "bad.yaml", fails=True)
+    assert "estimate" in ask("estimte", fails=True)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    command = [sys.executable, ROOT / "study.py", "estimate"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 0
+
+
+def test_a_large_training_asks_for_more_memory(tmp_path):
+    """Where it runs on the CPU. A GPU has its own."""
+
+    def asked(device, **gan):
+        study = TINY | {"data": TINY["data"] | {"resolution": 64}, "device": device, "gan": TINY["gan"] | gan}
+        (tmp_path / "s.yaml").write_text(yaml.safe_dump(study))
+        told = snakemake(tmp_path, "-n", "--cores", "1", "--configfile", "s.yaml", "--until", "train_gan")
+        return int(re.search(r"^rule train_gan:\n(?:    .*\n)*?    resources: .*mem_mb=(\d+)", told, re.MULTILINE)[1])
+
+    large = {"channel_base": 16384, "channel_max": 512, "batch": 64, "latent": 512}
+    assert asked("cpu") == asked("auto", **large) < 4100
+    assert 5000 < asked("cpu", **large) < asked("cpu", **large | {"batch": 256}) < 50_000
+
+
+def test_a_study_in_another_folder_is_looked_at_there(tmp_path, ask):
+    page = tmp_path / "lab/results/quickstart/report.html"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    assert re.search(r"^make_report +1 +1 +-", ask("status", "--dir", "lab"), flags=re.MULTILINE)

@@ -1,0 +1,167 @@
+"""The report of a made-up results tree: whole, self-contained, escaped, and with the tables' numbers."""
+
+import html
+
+import pandas as pd
+import pytest
+import yaml
+
+from ganaug.analysis.figures import FIGURES
+from ganaug.cli import main
+from helpers.pages import build, report, settings_of
+from helpers.results_tree import GRID
+
+SMALL = {**GRID, "sizes": [25, "all"], "replicates": 3}
+ODD = ["Viral Pneumonia", "<script>alert(1)</script>", 'A&B "quoted"']
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    return root, *build(root, SMALL, gan={"kimg": 40})
+
+
+def test_the_page_is_whole_and_loads_nothing(built):
+    _, page, _ = built
+    assert len(page.ids) == len(set(page.ids))
+    assert page.loaded and all(source.startswith("data:image/") for source in page.loaded)
+    assert len(page.loaded) == len(FIGURES)
+    assert all(link.removeprefix("#") in page.ids for link in page.links)
+    assert "{{" not in page.text and "{%" not in page.text and "nan" not in page.text.split()
+
+
+def test_the_numbers_are_those_of_the_tables(built):
+    root, page, _ = built
+    for row in pd.read_csv(root / "tables/summary.csv").itertuples():
+        if row.metric in ("balanced_accuracy", "accuracy", "macro_f1", "macro_auroc", "mcc"):
+            assert f"{row.mean:.3f}[{row.ci_low:.3f}, {row.ci_high:.3f}]".replace("-", "−") in page.text
+    for row in pd.read_csv(root / "tables/comparisons.csv").itertuples():
+        if row.metric == "mcc":
+            assert f"{row.mean:+.3f}[{row.ci_low:.3f}, {row.ci_high:.3f}]".replace("-", "−") in page.text
+    gan = pd.read_csv(root / "tables/comparisons.csv").query("metric == 'balanced_accuracy'")
+    gan = gan[(gan["augmentation"] + "/" + gan["reference"]).isin(["gan/none", "gan+classical/classical"])]
+    text = " ".join(page.text.split())
+    for row in gan.itertuples():
+        assert f"{row.augmentation} against {row.reference}:" in text
+        said = text.split(f"{row.augmentation} against {row.reference}:")[1].split(".")[0]
+        place = "all images" if row.size == "all" else str(row.size)
+        assert place in next(part for part in said.split(";") if row.verdict in part)
+    for row in pd.read_csv(root / "tables/scaling.csv").query("quantity == 'spearman'").itertuples():
+        assert f"{row.augmentation}: " in text and f"(rank correlation {row.value:.2f}".replace("-", "−") in text
+
+
+def test_what_stands_beside_the_comparison_is_that_of_the_tables(built):
+    root, page, _ = built
+    text = " ".join(page.text.split())
+
+    def shown(row, mean="mean"):
+        return f"{row[mean]:.3f}[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+
+    rates = pd.read_csv(root / "tables/class_rates.csv").query("size == 'all'")
+    assert all(shown(row, "value") in text for _, row in rates.iterrows())
+    summary = pd.read_csv(root / "tables/summary.csv").query("metric in ('ece', 'brier')")
+    assert all(shown(row) in text for _, row in summary.iterrows())
+    transfer = pd.read_csv(root / "tables/transfer.csv")
+    faithful = transfer["tested_on"].eq("synthetic") & transfer["metric"].str.startswith("sensitivity")
+    assert all(
+        shown(row) in text for _, row in transfer[faithful | (transfer["metric"] == "balanced_accuracy")].iterrows()
+    )
+    external = pd.read_csv(root / "tables/external_summary.csv").query("metric == 'balanced_accuracy'")
+    assert all(shown(row) in text for _, row in external.iterrows()) and "48 labelled images from elsewhere" in text
+    border = pd.read_csv(root / "tables/shortcut.csv").set_index(["augmentation", "metric"]).loc["border-only"]
+    border = border.loc["balanced_accuracy"]
+    assert shown(border) in text and f"{100 * border['share']:.0f}%" in text
+    fidelity = pd.read_csv(root / "tables/fidelity.csv").query("metric == 'precision' and reference == 'held out'")
+    means = fidelity.groupby(["size", "class"])[["value", "floor"]].mean()
+    assert all(f"{row['value']:.4f}{row['floor']:.4f}" in text for _, row in means.iterrows())
+    assert "Mind: Fréchet distance: no more images than the 1280 features (all of 60 values)." in text
+
+
+def test_a_border_that_tells_the_class_is_warned_of_at_the_head(built):
+    root, _, _ = built
+    path = root / "tables/shortcut.csv"
+    kept = path.read_text()
+    table = pd.read_csv(path)
+    try:
+        for low, warned in ((0.26, True), (0.24, False)):  # four classes: guessing gives 0.25
+            table.assign(ci_low=low).to_csv(path, index=False)
+            page, _ = report(root, SMALL, gan={"kimg": 40})
+            assert ("Warning: the border gives the class away." in page.text) == warned
+    finally:
+        path.write_text(kept)
+        report(root, SMALL, gan={"kimg": 40})
+
+
+def test_bold_marks_just_what_is_better_or_worse(built):
+    root, _, _ = built
+    text = (root / "r.html").read_text(encoding="utf-8")
+    shown = pd.read_csv(root / "tables/comparisons.csv")
+    clear = shown[shown["verdict"].isin(["better", "worse"])]
+    assert len(clear) and len(clear) < len(shown)
+    pairs = clear["augmentation"] + "/" + clear["reference"]
+    first = ["gan/none", "gan+classical/classical", "gan/classical"]
+    again = (clear["metric"].eq("balanced_accuracy") & pairs.isin(first)).sum()
+    assert text.count('class="bold"') == len(clear) + again  # the first table shows these once more
+
+
+def test_the_settings_on_the_page_are_a_config_file(built):
+    root, _, config = built
+    text = (root / "r.html").read_text(encoding="utf-8").split("<pre>")[1].split("</pre>")[0]
+    assert yaml.safe_load(html.unescape(text)) == config
+
+
+def test_what_it_must_not_be_taken_for(built):
+    root, page, _ = built
+    assert "Synthetic phantoms." in page.text and "A demonstration of the GAN" in page.text
+    assert "not FID or KID" in page.text and "different hospitals" not in page.text
+    page, _ = report(
+        root, SMALL, source="radiography", gan={"kimg": 5000}, fidelity={"extractor": "inception-v3-compat"}
+    )
+    assert "hantom" not in page.text.split("All settings of the study")[0] and "A demonstration" not in page.text
+    assert "not FID or KID" not in page.text and "different hospitals" in page.text
+
+
+def test_a_training_without_ada_is_told_as_such(tmp_path):
+    page, _ = build(tmp_path, SMALL, gan={"kimg": 40, "ada_target": None})
+    assert "ADA was off." in page.text and "the discriminator overfits" not in page.text
+
+
+def test_problems_of_the_data_are_counted(built):
+    _, page, _ = built
+    text = " ".join(page.text.split())
+    assert "near-copyCOVID2kept together" in text
+    assert "truncatedCOVID1left out" in text and "16-bitLung_Opacity1scaled by its own range" in text
+
+
+def test_provenance_is_told(built):
+    _, page, _ = built
+    for text in ("0123456789abcdef0123456789abcdef01234567", "torch 2.11.0", "Python 3.11.2", "900 MiB"):
+        assert text in page.text
+
+
+def test_odd_class_names_are_escaped_and_a_study_without_gan_or_replicates_is_told_as_such(tmp_path):
+    grid = {**SMALL, "sizes": [25], "replicates": 1, "augmentations": ["none", "classical"]}
+    grid |= {"synthetic": [], "ratios": [], "probes": []}
+    page, _ = build(tmp_path, grid, classes=ODD, generated=False, source="folder")
+    (tmp_path / "data/problems.csv").write_text("file,class,problem,action\n")
+    assert "No file had a problem." in report(tmp_path, grid, generated=False, source="folder")[0].text
+    assert "script" not in page.tags
+    assert all(name in page.text for name in ODD) and "Title & more" in page.text
+    assert "synthetic" not in page.ids and "GAN images" not in page.text
+    assert "One replicate: no interval" in page.text and "Beyond this test set" not in page.text
+    wilson = 2 * 2 * len(ODD)  # these are of the test images alone: sensitivity and specificity, two augmentations
+    assert page.text.split("All settings of the study")[0].count("[") == wilson
+
+
+def test_a_missing_part_is_named(built, capsys):
+    root, _, _ = built
+    settings, _ = settings_of(root, SMALL)
+    path = root / "cells/none/size-25/replicate-1/tf_efficientnet_lite0/provenance.json"
+    kept = path.read_text()
+    path.unlink()
+    try:
+        status = main(["make_report", "--results", str(root), "--report", str(root / "x.html"), "--settings", settings])
+    finally:
+        path.write_text(kept)
+    assert status == 1 and str(path) in capsys.readouterr().err
+    assert not (root / "x.html").exists()

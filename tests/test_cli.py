@@ -1,0 +1,70 @@
+"""The command line of the stages: errors in words, help, and imports that are needed alone."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from ganaug import cli
+from helpers.running import ROOT
+
+SRC = ROOT / "src"
+
+
+def run_stage(*arguments, python=(), **options):
+    command = [sys.executable, *python, "-m", "ganaug", *map(str, arguments)]
+    return subprocess.run(command, env={"PYTHONPATH": str(SRC)}, capture_output=True, text=True, **options)
+
+
+def test_a_stage_says_what_is_wrong_without_a_traceback(tmp_path):
+    log = tmp_path / "stage.log"
+    done = run_stage(
+        *("make_manifest", "--data-root", tmp_path / "nowhere", "--manifest", tmp_path / "m.csv"),
+        *("--problems", tmp_path / "p.csv", "--distances", tmp_path / "d.csv", "--near-copies", tmp_path / "n.json"),
+        *("--log", log, "--settings"),
+        json.dumps({"source": "folder", "classes": None, "max_bad_share": 0.1, "near_copy_distance": 8}),
+    )
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr and "Traceback" not in done.stderr
+    assert "$ python -m ganaug make_manifest" in log.read_text()  # the command can be copied from the log
+    assert "nowhere" in log.read_text()
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_an_unknown_stage_lists_the_stages():
+    done = run_stage("train_gna")
+    assert done.returncode == 2
+    assert "train_gan" in done.stderr
+
+
+HEAVY = {"torch", "torchvision", "timm", "torch_fidelity", "pandas", "scipy", "sklearn", "matplotlib", "jinja2"}
+# Those that a stage may import as it starts; where it is not listed, none. timm comes where a network is made.
+STARTS_WITH = {
+    "make_phantoms": {"scipy"},
+    "make_manifest": {"pandas", "scipy"},
+    "make_external_set": {"pandas", "scipy"},
+    "train_gan": {"pandas", "torch"},
+    "sample_gan": {"pandas", "torch"},
+    "convert_stylegan2": {"torch"},
+    "prepare_weights": {"torch"},
+    "measure_fidelity": {"pandas", "torch", "torchvision", "torch_fidelity", "scipy"},
+    "train_classifier": {"pandas", "torch"},
+    "score_images": {"pandas", "torch"},
+    "make_tables": {"pandas", "scipy", "sklearn"},
+    "make_figure": {"pandas", "matplotlib"},
+    "make_report": {"pandas", "jinja2"},
+}
+TABLES_ALONE = ["make_splits", "check_sizes", "make_subset", "make_test_set", "check_leaks", "check_lineage"]
+STARTS_WITH |= {stage: {"pandas"} for stage in [*TABLES_ALONE, "print_summary"]}
+
+
+@pytest.mark.parametrize("stage", cli.STAGES)
+def test_every_stage_explains_itself_and_imports_only_what_it_needs(stage):
+    done = run_stage(stage, "--help", python=["-X", "importtime"])
+    assert done.returncode == 0, done.stderr
+    assert f"ganaug {stage}" in done.stdout
+    imported = set(re.findall(r"\| +(\w+)$", done.stderr, flags=re.MULTILINE))
+    assert "ganaug" in imported  # or the list is not one of imports
+    assert imported & HEAVY <= STARTS_WITH.get(stage, set())

@@ -1,0 +1,59 @@
+"""Files are written whole or not at all, and read as they were written."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ganaug import files
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    target = tmp_path / "table.csv"
+    files.write_text(target, "old")
+    with pytest.raises(RuntimeError), files.written_whole(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_failed_folder_leaves_the_old_folder(tmp_path):
+    target = tmp_path / "images"
+    with files.folder_written_whole(target) as temporary:
+        (temporary / "a").write_text("old")
+    with pytest.raises(RuntimeError), files.folder_written_whole(target) as temporary:
+        (temporary / "b").write_text("half")
+        raise RuntimeError
+    assert [p.name for p in target.iterdir()] == ["a"]
+    assert [p.name for p in tmp_path.iterdir()] == ["images"]
+
+
+def test_tables_keep_floats_and_names_that_look_missing(tmp_path):
+    table = pd.DataFrame({"class": ["NA", "None", "x"], "value": [0.1 + 0.2, float("nan"), 1e-17]})
+    files.write_csv(tmp_path / "t.csv", table)
+    again = files.read_csv(tmp_path / "t.csv")
+    assert list(again["class"]) == ["NA", "None", "x"]
+    np.testing.assert_array_equal(again["value"], table["value"])
+
+
+def test_arrays_are_memory_mapped(tmp_path):
+    array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    files.write_array(tmp_path / "a.npy", array)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(mapped, array)
+
+
+def test_images_can_be_read_from_a_copy_in_scratch(tmp_path, monkeypatch, caplog):
+    array = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    files.write_array(tmp_path / "a.npy", array)
+    (tmp_path / "node").mkdir()
+    monkeypatch.setenv("NODE_DISK", str(tmp_path / "node"))
+    monkeypatch.setenv("GANAUG_SCRATCH", "$NODE_DISK")
+    copy = files.open_array(tmp_path / "a.npy")
+    (tmp_path / "a.npy").write_bytes(b"")  # in place: whoever mapped this very file would see it
+    assert (copy == array).all() and not copy.flags.writeable
+    assert not list((tmp_path / "node").iterdir())  # nothing to clean up
+    files.write_array(tmp_path / "a.npy", array)
+    monkeypatch.setenv("GANAUG_SCRATCH", str(tmp_path / "nowhere"))
+    assert (files.open_array(tmp_path / "a.npy") == array).all() and "it is read where it is" in caplog.text

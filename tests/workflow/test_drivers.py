@@ -1,0 +1,131 @@
+"""Snakemake's main process: started anew within a run, told to end, or in a folder that it can't write to."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers.disks import fill, make_read_only
+from helpers.planned import write_driver
+from helpers.running import ROOT, snakemake
+from helpers.tiny import STUDY, command
+
+pytestmark = pytest.mark.slow
+DATA = STUDY | {"augmentations": ["none"]}
+OTHER_SPLIT = DATA | {"splits": {"test_share": 0.4, "validation_share": 0.3}}
+SUBSET = "results/lab/subsets/size-10/replicate-1"
+
+
+def run(folder: Path, study: dict, *arguments) -> str:
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    return snakemake(folder, "--cores", "2", "--configfile", "study.yaml", *arguments)
+
+
+def share(folder: Path) -> float:
+    """Of the subset's validation images, as it was made."""
+    return json.loads((folder / SUBSET / "provenance.json").read_text())["settings"]["validation_share"]
+
+
+def test_relative_paths_hold_when_it_starts_anew(tmp_path):
+    """--directory would be entered twice, and the program, like the settings, be looked for in it."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "environment").symlink_to(Path(sys.executable).parent)
+    for study in (DATA, OTHER_SPLIT):
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+        start = ["environment/snakemake", "--snakefile", os.path.relpath(ROOT / "Snakefile", tmp_path)]
+        start += ["--directory", "sub", "--configfile", "study.yaml", "--cores", "2", "--until", "check_leaks"]
+        done = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "first the subsets" in done.stdout and share(tmp_path / "sub") == 0.3
+    assert not (tmp_path / "sub/sub").exists()
+
+
+def test_what_ended_without_a_driver_is_made_again_where_settings_have_changed(tmp_path, monkeypatch):
+    """As a job of SLURM that ends after its driver has died: done in the files, and not in Snakemake's books."""
+    run(tmp_path, DATA, "--until", "check_leaks")
+    run(tmp_path, DATA, "--cleanup-metadata", *(f"{SUBSET}/{name}" for name in os.listdir(tmp_path / SUBSET)))
+    monkeypatch.chdir(tmp_path)
+    write_driver(Path("results/lab"), 2**22 + 1)
+    run(tmp_path, OTHER_SPLIT, "--until", "check_leaks")
+    assert share(tmp_path) == 0.3 and not list(Path(".snakemake/drivers").iterdir())
+
+
+@pytest.fixture
+def making_first(tmp_path):
+    """A driver that makes what comes first, and the file that its output goes to."""
+    run(tmp_path, DATA, "--until", "check_leaks")
+    log = tmp_path / "driver.log"
+    with open(log, "w") as file:
+        process = subprocess.Popen(
+            command(tmp_path, OTHER_SPLIT, "--cores", "2"), cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_for(lambda: "first the subsets" in log.read_text(), process)
+        yield process, log
+    finally:
+        process.kill()
+
+
+def wait_for(true, process) -> None:
+    end = time.time() + 300
+    while not true():
+        assert time.time() < end and process.poll() is None
+        time.sleep(0.005)
+
+
+def test_a_signal_ends_it_while_it_makes_what_comes_first(tmp_path, making_first):
+    process, log = making_first
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(300) != 0
+    assert "ended by SIGTERM" in log.read_text() and "Traceback" not in log.read_text()
+    assert not (tmp_path / "results/lab/cells").exists()
+
+
+def test_one_that_is_killed_while_it_makes_what_comes_first_leaves_no_lock(tmp_path, making_first):
+    process, log = making_first
+    wait_for(lambda: "Building DAG" in log.read_text().partition("first the subsets")[2], process)
+    process.kill()
+    process.wait()
+    run(tmp_path, OTHER_SPLIT, "--until", "check_leaks")  # it ends what that one has started
+    assert share(tmp_path) == 0.3 and not list((tmp_path / ".snakemake/drivers").iterdir())
+
+
+@pytest.mark.parametrize("fault", [fill, make_read_only])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, begun):
+    """Before the first run in the folder, and where it has been used."""
+    if begun:
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        run(disk, DATA, "--until", "make_splits")
+    (disk / "study.yaml").write_text(yaml.safe_dump(DATA))
+    fault(disk)
+    told = snakemake(disk, "--cores", "2", "--configfile", "study.yaml", fails=True)
+    if fault is fill:
+        assert "the disk is full" in told  # among what Snakemake says of its own log, for which there is no room
+    else:
+        assert "can't be written to: Read-only file system; make it" in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"data": DATA["data"] | {"groups": "none.csv"}}, "data.groups: there is no file 'none.csv'"),
+        ({"data": DATA["data"] | {"groups": "/dev/zero"}}, "data.groups: there is no file '/dev/zero'"),
+        ({"augmentations": ["none", "gan"], "gan": STUDY["gan"] | {"init_from": "a.pt"}}, "gan.init_from: there is no"),
+        (
+            {"weights": {"tf_efficientnet_lite0": {"source": "w.bin", "sha256": "0" * 64}}},
+            "weights.tf_efficientnet_lite0.source: there is no file 'w.bin'",
+        ),
+        ({"unfinished": {"a": 1}}, "unfinished: no setting of a study"),
+    ],
+)
+def test_a_file_that_a_setting_names_and_that_is_not_there_is_told_with_the_setting(tmp_path, change, key):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(DATA | change))
+    told = snakemake(tmp_path, "-n", "--cores", "1", "--configfile", "study.yaml", fails=True)
+    assert key in told and "Traceback" not in told

@@ -1,0 +1,121 @@
+"""The workflow plans exactly the right jobs, by dry runs."""
+
+import re
+from collections import Counter
+
+import pytest
+import yaml
+
+from ganaug.layout import FILES, FOLDERS
+from ganaug.overview.plan import read_plan
+from helpers.running import CLASSES, ROOT, planned, snakemake
+
+
+def expected(study: dict, networks: int) -> dict[str, int]:
+    """The jobs of a whole study, counted from its grid."""
+    subsets = len(study["sizes"]) * study["replicates"]
+    once = [
+        "make_manifest",
+        "make_splits",
+        "check_sizes",
+        "make_test_set",
+        "check_lineage",
+        "make_tables",
+        "make_report",
+    ]
+    jobs = dict.fromkeys([*once, "all"], 1) | dict.fromkeys(["make_subset", "check_leaks"], subsets)
+    if study["data"]["source"] == "phantom":
+        jobs["make_phantoms"] = 1
+    generated = any("gan" in name for name in study["augmentations"])
+    backbones, swept = len(study["backbones"]), len(study.get("synthetic", {}).get("ratio_sweep", []))
+    if generated:
+        jobs |= dict.fromkeys(["train_gan", "measure_fidelity"], subsets)
+        jobs |= dict.fromkeys(["sample_gan", "check_synthetic"], subsets * (1 + swept))
+    alone = generated and study.get("probes", {}).get("synthetic_only", True)
+    if alone:
+        jobs["score_synthetic"] = subsets * backbones
+    cells = subsets * (len(study["augmentations"]) + swept + alone)
+    jobs["train_classifier"] = (cells + study["replicates"]) * backbones  # border-only
+    figures = 13 + bool(swept) if generated else 8
+    return jobs | {"prepare_weights": networks, "make_figure": figures}
+
+
+@pytest.fixture
+def empty_radiographs(tmp_path):
+    """The database's layout, enough to plan with: the plan does not open the images."""
+    for name in CLASSES:
+        folder = tmp_path / "data" / name / "images"
+        folder.mkdir(parents=True)
+        (folder / f"{name}-1.png").write_bytes(b"")
+    return tmp_path / "data"
+
+
+# Networks are the backbones and the fidelity extractor.
+@pytest.mark.parametrize(
+    ("name", "networks", "total"), [("config", 1, 61), ("paper", 4, 400), ("xray-small", 1, 133), ("xray-64", 1, 45)]
+)
+def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs, monkeypatch):
+    study = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
+    arguments = ["-n", "--cores", "2", "--configfile", ROOT / "config" / f"{name}.yaml"]
+    if study["data"]["source"] != "phantom":
+        arguments += ["--config", f"data_root={empty_radiographs}"]
+    monkeypatch.setenv("GANAUG_PLAN", str(tmp_path / "plan.json"))
+    jobs = planned(snakemake(tmp_path, *arguments))
+    assert jobs == expected(study, networks)
+    assert sum(jobs.values()) == total
+    told = read_plan(tmp_path / "plan.json")
+    assert Counter(job.rule for job in told.jobs) == Counter(jobs) - Counter(all=1)
+    for job in told.jobs:
+        for path in filter(None, [*job.outputs, job.log, job.benchmark, job.checkpoints]):
+            name = path.relative_to(told.results).parts[0]
+            assert name in FOLDERS + FILES, path
+
+
+def test_the_quickstart_is_the_default():
+    output = snakemake(ROOT, "-n", "--cores", "2", "--forceall")
+    assert "results/quickstart/report.html" in output
+
+
+def test_another_study_does_not_inherit_from_the_quickstart(tmp_path):
+    (tmp_path / "bare.yaml").write_text(yaml.safe_dump({"study": "bare", "sizes": [100], "augmentations": ["none"]}))
+    output = snakemake(tmp_path, "-n", "-p", "--cores", "1", "--configfile", "bare.yaml")
+    jobs = planned(output)
+    assert jobs["train_classifier"] == 10  # the schema's 5 replicates, not the quickstart's; whole images and borders
+    assert "train_gan" not in jobs and "measure_fidelity" not in jobs
+    assert '"images_per_class": 400' in output
+
+
+def test_several_gpus_share_a_training(tmp_path):
+    study = {"study": "shared", "sizes": [100], "replicates": 1, "augmentations": ["gan"], "gan": {"gpus": 2}}
+    for device, start, gpus in (
+        ("auto", "torchrun --standalone --nproc-per-node 2 -m -- ganaug train_gan", 2),
+        ("cpu", "python -m ganaug train_gan", 0),
+    ):
+        (tmp_path / "shared.yaml").write_text(yaml.safe_dump({**study, "device": device}))
+        output = snakemake(tmp_path, "-n", "-p", "--cores", "1", "--configfile", "shared.yaml", "--until", "train_gan")
+        assert start in output and f"gpu={gpus}" in output
+
+
+def test_a_mistyped_setting_is_refused_before_any_job(tmp_path):
+    output = snakemake(tmp_path, "-n", "--cores", "1", "--config", "replicats=2", fails=True)
+    assert 'replicats: unknown setting; did you mean "replicates"?' in output
+    assert "Traceback" not in output
+
+
+def test_a_missing_data_root_is_named(tmp_path):
+    paper = ROOT / "config" / "paper.yaml"
+    output = snakemake(tmp_path, "-n", "--cores", "1", "--configfile", paper, fails=True)
+    assert "data/COVID-19_Radiography_Dataset" in output and "data_root" in output
+    assert "Traceback" not in output
+
+
+def test_the_slurm_profile_routes_gpu_rules(tmp_path, empty_radiographs):
+    output = snakemake(
+        *(tmp_path, "-n", "--workflow-profile", ROOT / "profiles" / "slurm"),
+        *("--configfile", ROOT / "config" / "paper.yaml", "--config", f"data_root={empty_radiographs}"),
+    )
+    resources = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", output, flags=re.MULTILINE))
+    for rule in ("train_gan", "sample_gan", "measure_fidelity", "train_classifier", "score_synthetic"):
+        assert "slurm_partition=gpu" in resources[rule] and "gpu=1" in resources[rule], rule
+    for rule in ("make_manifest", "make_subset", "make_tables"):
+        assert "slurm_partition=cpu" in resources[rule] and "gpu=1" not in resources[rule], rule
