@@ -1,0 +1,107 @@
+"""The project's own files say what is so: one version, the same checks everywhere, paths that exist."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ganaug import __version__
+from helpers.running import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+PINNED = re.compile(r"(- )?uses: [\w.-]+(/[\w.-]+)+@(v\d+\.\d+\.\d+|[0-9a-f]{40} # v\d+\.\d+\.\d+)")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def steps(workflow: Path) -> list[dict]:
+    return [step for job in yaml.safe_load(workflow.read_text())["jobs"].values() for step in job["steps"]]
+
+
+def commands(workflow: Path) -> set[str]:
+    return {line.strip() for step in steps(workflow) for line in step.get("run", "").splitlines()}
+
+
+def readme_lines() -> list[str]:
+    """Those of the README's first fenced block: install and run, test."""
+    block = re.search(r"^```sh\n(.*?)^```$", read("README.md"), flags=re.MULTILINE | re.DOTALL)
+    return block[1].splitlines() if block else []
+
+
+def paths_named(text: str) -> Iterator[str]:
+    """Paths in a Markdown text's code and links, but for those that only a run or an installation makes."""
+    code = re.findall(r"^```.*?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    code += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    words = [word for span in code for word in span.split()] + re.findall(r"\]\(([^)#:]+)\)", text)
+    for word in words:
+        path = re.fullmatch(r"[\w.-]+/[\w./-]*|[\w-]+\.(md|py|toml|cff|ya?ml|txt)", word)
+        if path and not word.startswith((".venv/", "results/")):
+            yield word
+
+
+def test_version_and_date_agree_wherever_they_stand():
+    citation = yaml.safe_load(read("CITATION.cff"))
+    headings = re.findall(r"^## \[(.+?)\](?: - (\S+))?$", read("CHANGELOG.md"), flags=re.MULTILINE)
+    assert headings[0] == ("Unreleased", "")
+    assert headings[1] == (__version__, str(citation["date-released"]))
+    assert citation["version"] == __version__
+
+
+def test_workflows_are_there():
+    assert {path.name for path in WORKFLOWS} >= {"lint.yaml", "tests.yaml", "quickstart.yaml"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_may_only_read_ends_in_time_and_uses_fixed_versions(path):
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        assert job.get("permissions", {"contents": "read"}) == {"contents": "read"}
+        assert 0 < job["timeout-minutes"] <= 120
+    uses = [line.strip() for line in path.read_text().splitlines() if re.match(r" *(- )?uses:", line)]
+    assert len(uses) == sum("uses" in step for step in steps(path)) > 0
+    assert [line for line in uses if not PINNED.fullmatch(line)] == []
+
+
+def test_ci_and_the_workflow_run_the_same_checks():
+    step = re.search(r'^step "[^"]*lint[^"]*"\n((?:.+\n)+)', read(".ci/run"), flags=re.MULTILINE)
+    assert step is not None
+    checks = {line for line in step[1].splitlines() if not line.startswith("#")}
+    assert len(checks) >= 4
+    assert checks <= commands(ROOT / ".github/workflows/lint.yaml")
+
+
+def test_hooks_run_tools_of_the_pinned_environment_that_the_workflow_runs_too():
+    hooks = [hook for repo in yaml.safe_load(read(".pre-commit-config.yaml"))["repos"] for hook in repo["hooks"]]
+    tools = {hook["entry"].split()[0] for hook in hooks}
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert tools == {".venv/bin/ruff", ".venv/bin/snakefmt", ".venv/bin/mypy"}
+    assert tools <= {line.split()[0] for line in commands(ROOT / ".github/workflows/lint.yaml")}
+
+
+def test_everyone_installs_by_the_readmes_line():
+    run = readme_lines()[0]
+    install = run.rpartition(" && ")[0]
+    assert "--require-hashes" in install
+    assert run in commands(ROOT / ".github/workflows/quickstart.yaml")
+    for name in ("lint.yaml", "tests.yaml"):
+        assert install in commands(ROOT / ".github/workflows" / name)
+    assert install in read("CONTRIBUTING.md").splitlines()
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md"])
+def test_every_path_that_a_document_names_exists(name):
+    named = set(paths_named(read(name)))
+    assert named
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_what_counts_as_a_path():
+    text = (
+        "`src/a.py` and [b](C.md), `results/x`, `a.b` and `.venv/bin/mypy`\n\n```sh\nrun -r envs/r.txt\n```\n`tests/d/`"
+    )
+    assert set(paths_named(text)) == {"src/a.py", "C.md", "envs/r.txt", "tests/d/"}
