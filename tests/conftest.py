@@ -1,40 +1,166 @@
-"""Fixtures and environment of all tests."""
+"""Options, order and fixtures of all tests."""
 
 import os
+import random
 import resource
 import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # Small tensors gain nothing from more threads and lose much on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Where SLURM is installed and its controller is silent, each start of Snakemake waits nine seconds in a plugin for it.
-os.environ["SLURM_CONF"] = os.devnull  # the tests that use SLURM (cluster) take it away
+os.environ["SLURM_CONF"] = os.devnull  # the tests in cluster/ take it away
+
+
+def pytest_addoption(parser):
+    told = "seed of the random tests, a whole number or `new` for one that is drawn (default: 0)"
+    parser.addoption("--seed", default="0", help=told)
+    told = "fail where README's table of faults states other numbers than this run has tried and survived"
+    parser.addoption("--faults-as-stated", action="store_true", help=told)
+
+
+def pytest_configure(config):
+    if config.option.seed == "new":  # the processes of pytest-xdist get the number from here
+        config.option.seed = str(random.SystemRandom().randrange(2**31))
+    try:
+        int(config.option.seed)
+    except ValueError:
+        raise pytest.UsageError(f"--seed takes a whole number or `new`, not {config.option.seed!r}") from None
+
+
+def pytest_report_header(config):
+    return f"seed of the random tests: {config.option.seed} (again by --seed {config.option.seed})"
+
+
+def pytest_collection_modifyitems(items):
+    """The slow tests come first, so that no worker ends alone with one of them."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
-def lite0(tmp_path_factory):
+def seed(pytestconfig) -> int:
+    """Of the random tests."""
+    return int(pytestconfig.option.seed)
+
+
+@pytest.fixture
+def rng(request, seed):
+    """A random.Random for this test; a test that fails prints how to have the same draws again."""
+    print(f"random draws: --seed {seed}")
+    return random.Random(f"{seed} {request.node.name}")
+
+
+@pytest.fixture
+def survived(record_property):
+    """survived(fault, times): tells that after so many faults of a kind the bytes were those of an undisturbed run.
+
+    fault: as README's table of faults calls it.
+    """
+    from helpers.faults import stated
+
+    def tell(fault: str, times: int = 1) -> None:
+        assert fault in stated()
+        record_property("survived", (fault, times))
+
+    return tell
+
+
+LAST_FAILURES, LAST_LINES = 10, 15
+SURVIVED: Counter[str] = Counter()  # faults that were followed by a comparison of bytes
+
+
+def pytest_runtest_logreport(report):
+    if report.passed and report.when == "call":
+        for name, value in report.user_properties:
+            SURVIVED.update({value[0]: value[1]} if name == "survived" else {})
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    from helpers.faults import stated
+
+    if session.config.option.faults_as_stated and "PYTEST_XDIST_WORKER" not in os.environ:
+        of_slurm = any(fault.startswith("on SLURM") for fault in SURVIVED)
+        wanted = {fault: times for fault, times in stated().items() if fault.startswith("on SLURM") == of_slurm}
+        if wanted != SURVIVED:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            print(f"\nREADME's table of faults states {wanted}; this run has survived {dict(SURVIVED)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(terminalreporter, config):
+    """Last of all the faults survived, and of the tests that failed their names, their seed and what they said last."""
+    yield
+    tell = terminalreporter.write_line
+    if SURVIVED:
+        tell(f"faults survived without a byte that differs: {SURVIVED.total()}")
+        for fault, times in sorted(SURVIVED.items()):
+            tell(f"{times:6} × {fault}")
+    failed = [report for key in ("failed", "error") for report in terminalreporter.stats.get(key, [])]
+    for report in failed[:LAST_FAILURES]:
+        tell(f"\n{report.nodeid} failed in its {report.when} (--seed {config.option.seed}):")
+        for line in report.longreprtext.splitlines()[-LAST_LINES:]:
+            tell(f"    {line}")
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """once(name, make): a folder that make(folder) fills, one for all processes of a test run; not to be changed."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def made(name: str, make) -> Path:
+        folder, whole = root / name, root / f"{name}.whole"
+        with FileLock(f"{folder}.lock"):
+            if not whole.exists():
+                assert not folder.exists(), f"{folder} could not be made; another test's failure says why"
+                folder.mkdir()
+                make(folder)
+                whole.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def lite0(once):
     """File with the packaged ImageNet weights of tf_efficientnet_lite0."""
     from ganaug.files import write_tensors
     from ganaug.weights import Settings, weights
 
-    path = tmp_path_factory.mktemp("weights") / "lite0.safetensors"
-    write_tensors(path, weights(Settings("tf_efficientnet_lite0", "package", None)))
-    return path
+    def make(folder):
+        tensors = weights(Settings("tf_efficientnet_lite0", "package", None))
+        write_tensors(folder / "lite0.safetensors", tensors)
+
+    return once("weights", make) / "lite0.safetensors"
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """Folder of the finished miniature (helpers/miniature.py); not to be changed."""
-    from helpers.miniature import make_miniature
+def finished(once):
+    """Folder of the finished miniature on phantoms (helpers/miniature.py)."""
+    from helpers.miniature import draw_phantoms, make_miniature
 
-    folder = tmp_path_factory.mktemp("miniature")
-    make_miniature(folder)
-    return folder
+    return once("miniature", lambda folder: make_miniature(folder, draw_phantoms))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(once):
+    """Folder of the finished small study (helpers/tiny.py), made without a fault."""
+    from helpers.tiny import WHOLE, command, make_elsewhere
+
+    def make(folder):
+        make_elsewhere(folder)
+        done = subprocess.run(command(folder, WHOLE, "--cores", "2"), cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return once("undisturbed", make)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +224,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture
 def bounded():
-    """A minute, and 1.5 GB on top of what the process has."""
+    """A test that hangs fails by an alarm that it sets; it has 1.5 GB on top of what the process has."""
     had = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (had + 1_500_000_000, limits[1]))
@@ -107,16 +233,3 @@ def bounded():
     signal.alarm(0)
     signal.signal(signal.SIGALRM, previous)
     resource.setrlimit(resource.RLIMIT_AS, limits)
-
-
-def pytest_terminal_summary(terminalreporter):
-    """How many faults were tried and survived: each test of one compares what is left with an undisturbed run."""
-    tried = [
-        report
-        for outcome in ("passed", "failed")
-        for report in terminalreporter.stats.get(outcome, [])
-        if report.when == "call" and "test_faults_" in report.nodeid
-    ]
-    if tried:
-        survived = sum(report.passed for report in tried)
-        terminalreporter.write_line(f"faults: {len(tried)} tests of them, {survived} survived without a byte lost")

@@ -25,8 +25,7 @@ def broken(content: bytes, rng: random.Random) -> bytes:
     return content[:place] + bytes([content[place] ^ 1 << rng.randrange(8)]) + content[place + 1 :]
 
 
-def test_any_truncation_or_flipped_bit_is_found_and_the_one_before_is_used(tmp_path, caplog):
-    rng = random.Random(0)
+def test_any_truncation_or_flipped_bit_is_found_and_the_one_before_is_used(tmp_path, caplog, rng, survived):
     for number in range(60):
         checkpoints = Checkpoints(tmp_path / str(number))
         for position in (8, 16):
@@ -34,8 +33,10 @@ def test_any_truncation_or_flipped_bit_is_found_and_the_one_before_is_used(tmp_p
         newest = checkpoints.folder / ("000000000016.pt" if number % 6 else "000000000016.pt.sha256")
         newest.write_bytes(broken(newest.read_bytes().strip(), rng))
         caplog.clear()
-        assert checkpoints.load_newest(100)["position"] == 8, number
+        found = checkpoints.load_newest(100)
+        assert found["position"] == 8 and torch.equal(found["tensor"], state(8)["tensor"]), number
         assert "000000000016.pt is broken; going back to the one before" in caplog.text
+    survived("checkpoints cut off or with a flipped bit", 60)
 
 
 class Malicious:
@@ -69,7 +70,7 @@ def test_a_lack_of_memory_is_no_broken_checkpoint(tmp_path, monkeypatch):
     assert checkpoints.load_newest(100)["position"] == 8
 
 
-def test_a_kill_while_saving_never_costs_more_than_that_checkpoint(tmp_path):
+def test_a_kill_while_saving_never_costs_more_than_that_checkpoint(tmp_path, rng, survived):
     """At random moments: within a file, between the checksum's rename and the file's, while old ones are deleted."""
     checkpoints = Checkpoints(tmp_path)
     reached = 0
@@ -83,7 +84,7 @@ def test_a_kill_while_saving_never_costs_more_than_that_checkpoint(tmp_path):
             os._exit(0)
         os.close(writing)
         first = os.read(reading, 6)  # once it has begun
-        time.sleep(random.uniform(0, 0.02))
+        time.sleep(rng.uniform(0, 0.02))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         told = first
@@ -96,6 +97,7 @@ def test_a_kill_while_saving_never_costs_more_than_that_checkpoint(tmp_path):
         assert torch.equal(found["tensor"], torch.full((300,), float(found["position"])))
         assert not list(tmp_path.glob(".*")) and not list(tmp_path.glob("*.broken"))
         reached = found["position"]
+    survived("SIGKILL of a process that does nothing but save", 25)
 
 
 def test_saving_the_same_position_again_can_t_part_a_file_from_its_checksum(tmp_path):

@@ -64,7 +64,7 @@ def tree(folder):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_full_disk_leaves_what_was_there_and_room_gives_the_same_bytes(disk, tmp_path, name):
+def test_a_full_disk_leaves_what_was_there_and_room_gives_the_same_bytes(disk, tmp_path, name, survived):
     write, target = WRITERS[name], disk / "results" / name
     target.parent.mkdir()
     if name == "folder":
@@ -78,6 +78,7 @@ def test_a_full_disk_leaves_what_was_there_and_room_gives_the_same_bytes(disk, t
     write(target)
     write(tmp_path / "elsewhere" / name)
     assert tree(disk / "results") == tree(tmp_path / "elsewhere")
+    survived("a full disk under files of each kind")
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import random
-import resource
 import signal
 import time
 from pathlib import Path
@@ -23,6 +21,7 @@ from ganaug.imports import files_of_stage
 from ganaug.stopping import Steps, Stopped, StopSignal
 from ganaug.stylegan2 import training as gan_stage
 from helpers.classifiers import BACKBONE, image_set
+from helpers.forks import end, says, start, until
 from helpers.trainings import contents, train_command
 
 CELL = ("model.safetensors", "history.csv", "predictions.csv")
@@ -54,39 +53,6 @@ def cell_command(cell_inputs, out, checkpoint_seconds=1e9, **changes):
     return ["train_classifier", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
 
 
-def start(command, memory=None):
-    """The stage in a process of its own, which has loaded everything already. memory: bytes it may have more."""
-    child = os.fork()
-    if child:
-        return child
-    status = 70
-    try:
-        if memory:
-            now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (now + memory, now + memory))
-        status = main(command)
-    finally:
-        os._exit(status)
-
-
-def end(child, number=None):
-    """Its exit status, after a signal where one is named; negative where it was the signal's."""
-    if number:
-        os.kill(child, number)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def until(true, child):
-    deadline = time.monotonic() + 600
-    while not true():
-        assert os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def says(log, text):
-    return lambda: log.is_file() and text in log.read_text()
-
-
 def results(out):
     return {name: (out / name).read_bytes() for name in CELL}
 
@@ -96,23 +62,24 @@ def newest(folder):
     return Checkpoints(path).load_newest(10**9)
 
 
-def test_a_classifier_killed_again_and_again_ends_with_the_same_bytes(cell_inputs, tmp_path):
+def test_a_classifier_killed_again_and_again_ends_with_the_same_bytes(cell_inputs, tmp_path, rng, survived):
     assert main(cell_command(cell_inputs, tmp_path / "whole")) == 0
     assert not (tmp_path / "whole/checkpoints").exists()  # too short to pay for one
     command = cell_command(cell_inputs, tmp_path / "out", checkpoint_seconds=0)
     for step in (2, 8):  # in an epoch, and at an end with best weights of an earlier one
         child = start(command)
         until(lambda step=step: any(int(p.stem) >= step for p in tmp_path.glob("out/checkpoints/*/[0-9]*.pt")), child)
-        time.sleep(random.uniform(0, 0.05))
+        time.sleep(rng.uniform(0, 0.05))
         assert end(child, signal.SIGKILL) == -signal.SIGKILL
         assert not any((tmp_path / "out" / name).exists() for name in CELL)
     assert main(command) == 0
     assert "resuming at step " in (tmp_path / "out/log").read_text()
     assert results(tmp_path / "out") == results(tmp_path / "whole")
     assert not (tmp_path / "out/checkpoints").exists()  # of no further use
+    survived("SIGKILL of a classifier's training", 2)
 
 
-def test_a_classifier_that_is_stopped_saves_its_state_whatever_it_is_doing(cell_inputs, tmp_path):
+def test_a_classifier_that_is_stopped_saves_its_state_whatever_it_is_doing(cell_inputs, tmp_path, survived):
     one_step = {"epochs": 1, "steps_per_epoch": 1}
     assert main(cell_command(cell_inputs, tmp_path / "whole", **one_step)) == 0
     out, command = tmp_path / "out", cell_command(cell_inputs, tmp_path / "out", **one_step)
@@ -136,9 +103,10 @@ def test_a_classifier_that_is_stopped_saves_its_state_whatever_it_is_doing(cell_
 
     assert main(command) == 0
     assert results(out) == results(tmp_path / "whole")
+    survived("SIGTERM or SIGINT to a training at work", 3)
 
 
-def test_a_gan_that_is_stopped_in_a_snapshot_saves_its_state(gan_inputs, tmp_path):
+def test_a_gan_that_is_stopped_in_a_snapshot_saves_its_state(gan_inputs, tmp_path, survived):
     changes = {"kimg": 0.008, "snapshot_kimg": 0.008, "snapshot_images": 6000, "checkpoint_seconds": 1e9}
     assert main(train_command(gan_inputs, tmp_path / "whole", tmp_path / "whole/c", **changes)) == 0
     out, command = tmp_path / "out", train_command(gan_inputs, tmp_path / "out", tmp_path / "c", **changes)
@@ -149,10 +117,13 @@ def test_a_gan_that_is_stopped_in_a_snapshot_saves_its_state(gan_inputs, tmp_pat
     assert [s["kimg"] for s in newest(tmp_path / "c")["snapshots"]] == [0]
     assert main(command) == 0
     assert contents(out) == contents(tmp_path / "whole")
+    survived("SIGTERM or SIGINT to a training at work")
 
 
 @pytest.mark.parametrize("stage", ["train_gan", "train_classifier"])
-def test_a_long_step_is_broken_off_and_the_state_before_it_saved(gan_inputs, cell_inputs, tmp_path, monkeypatch, stage):
+def test_a_long_step_is_broken_off_and_the_state_before_it_saved(
+    gan_inputs, cell_inputs, tmp_path, monkeypatch, stage, survived
+):
     """Here a step has next to no time to end after the signal."""
     monkeypatch.setattr(stopping, "PATIENCE", 0.01)
     if stage == "train_gan":
@@ -170,6 +141,7 @@ def test_a_long_step_is_broken_off_and_the_state_before_it_saved(gan_inputs, cel
     assert main(command) == 0 and "resuming at" in log.read_text()
     assert main(whole) == 0
     assert found(tmp_path / "a") == found(tmp_path / "b")
+    survived("SIGTERM or SIGINT to a training at work")
 
 
 def test_a_signal_is_heard_within_a_backward_pass():

@@ -1,17 +1,25 @@
-"""A study in miniature on real radiographs, that several tests look at once it is finished."""
+"""A study in miniature, in the layout of the COVID-19 Radiography Database, that several tests look at when it is done.
 
+It runs on the project's own phantoms, and on real radiographs where they lie beside the checkout.
+"""
+
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ganaug.cli import main
 from helpers.running import CLASSES, ROOT, snakemake
 
 RADIOGRAPHS = ROOT.parent / "shared" / "data" / "COVID-19_Radiography_Dataset"
 missing_radiographs = pytest.mark.skipif(
     not RADIOGRAPHS.is_dir(), reason=f"the real radiographs are not at {RADIOGRAPHS}"
 )
+# Images of each class: the study's, those of the external test, and some that the study has not seen.
+IMAGES, ELSEWHERE, SPARE = 50, 6, 12
 STUDY = {
     "study": "mini",
     "data_root": "radiographs",
@@ -39,16 +47,30 @@ def run(folder: Path, study: dict, *arguments, checkout: Path = ROOT) -> str:
     return snakemake(folder, "--cores", "2", "--configfile", "study.yaml", *arguments, checkout=checkout)
 
 
-def make_miniature(folder: Path) -> None:
-    """50 radiographs a class, two of them troublesome, 6 others elsewhere, and the finished study."""
-    for name in CLASSES:
-        images = folder / "radiographs" / name / "images"
-        images.mkdir(parents=True)
-        elsewhere = folder / "elsewhere" / name
-        elsewhere.mkdir(parents=True)
-        for number, path in enumerate(sorted((RADIOGRAPHS / name / "images").iterdir())[:56]):
-            shutil.copy(path, images if number < 50 else elsewhere)
+def draw_phantoms(folder: Path) -> dict[str, list[Path]]:
+    """Phantoms drawn into a folder; for each class of the study those with one finding, in order."""
+    count = IMAGES + ELSEWHERE + SPARE
+    settings = json.dumps({"images_per_class": count, "resolution": 128})
+    assert main(["make_phantoms", "--seed", "3", "--settings", settings, "--out", str(folder / "phantoms")]) == 0
+    findings = sorted((folder / "phantoms").iterdir())
+    return {name: sorted(finding.iterdir()) for name, finding in zip(CLASSES, findings, strict=True)}
+
+
+def find_radiographs(_: Path) -> dict[str, list[Path]]:
+    """For each class the first real radiographs, in order."""
+    count = IMAGES + ELSEWHERE + SPARE
+    return {name: sorted((RADIOGRAPHS / name / "images").iterdir())[:count] for name in CLASSES}
+
+
+def make_miniature(folder: Path, find_images: Callable[[Path], dict[str, list[Path]]], *arguments) -> None:
+    """50 images a class, two of them troublesome, 6 others elsewhere, 12 in spare, and the finished study."""
+    for name, files in find_images(folder).items():
+        parts = [folder / "radiographs" / name / "images", folder / "elsewhere" / name, folder / "spare" / name]
+        for part, first, count in zip(parts, (0, IMAGES, IMAGES + ELSEWHERE), (IMAGES, ELSEWHERE, SPARE), strict=True):
+            part.mkdir(parents=True)
+            for path in files[first : first + count]:
+                shutil.copy(path, part)
     covid, normal = (sorted((folder / "radiographs" / name / "images").iterdir()) for name in ("COVID", "Normal"))
     covid[0].write_bytes(covid[0].read_bytes()[:2000])
     shutil.copy(normal[0], normal[0].with_name("copy.png"))
-    run(folder, STUDY)
+    run(folder, STUDY, *arguments)

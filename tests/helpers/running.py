@@ -1,21 +1,67 @@
 """Run Snakemake on this checkout, for the tests of the workflow."""
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import yaml
+
+from helpers.forks import end, fork, redirect
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
 
 
-def snakemake(folder: Path, *arguments, fails=False, checkout: Path = ROOT):
+def arguments_of(folder: Path, arguments, checkout: Path) -> list[str]:
+    return list(map(str, ["--snakefile", checkout / "Snakefile", "--directory", folder, *arguments]))
+
+
+def snakemake(folder: Path, *arguments, fails=False, checkout: Path = ROOT) -> str:
     """Run Snakemake on a checkout's workflow, this one's by default, with `folder` as the working directory."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", checkout / "Snakefile", "--directory", folder]
-    command += arguments
-    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=3000)
+    command = [sys.executable, "-m", "snakemake", *arguments_of(folder, arguments, checkout)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=3000)
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def dry_run(folder: Path, *arguments, fails=False, study: dict | None = None, checkout: Path = ROOT) -> str:
+    """`snakemake -n`, by `look`. study: the settings, written to a file apart from the folder."""
+    if "--workflow-profile" not in arguments:
+        arguments = ("--cores", "2", *arguments)
+    with tempfile.TemporaryDirectory() as apart:
+        if study is not None:
+            Path(apart, "study.yaml").write_text(yaml.safe_dump(study))
+            arguments = ("--configfile", f"{apart}/study.yaml", *arguments)
+        return look(folder, "-n", *arguments, fails=fails, checkout=checkout)
+
+
+def look(folder: Path, *arguments, fails=False, checkout: Path = ROOT) -> str:
+    """Run a Snakemake that only looks, in a fork of this process: it is imported once, and not once for each run."""
+    from snakemake.cli import main
+
+    with tempfile.TemporaryDirectory() as apart:
+
+        def run() -> int:
+            redirect(Path(apart, "output"))
+            os.chdir(folder)
+            for name in [name for name in sys.modules if name.split(".")[0] == "ganaug"]:
+                del sys.modules[name]  # the checkout's own is imported
+            sys.argv = ["snakemake", *arguments_of(folder, arguments, checkout)]
+            try:
+                main(sys.argv[1:])
+            except SystemExit as ended:
+                return int(ended.code or 0)
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            return 0
+
+        status, output = end(fork(run)), Path(apart, "output").read_text()
+    assert (status != 0) == fails, output
+    return output
 
 
 def planned(output: str) -> dict[str, int]:

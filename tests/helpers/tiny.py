@@ -1,10 +1,12 @@
 """The smallest study with every kind of job: phantoms, one GAN, a few classifiers."""
 
+import json
 import sys
 from pathlib import Path
 
 import yaml
 
+from ganaug.cli import main
 from helpers.running import ROOT
 
 STUDY = {
@@ -25,6 +27,14 @@ STUDY = {
     "classifier": {"input_size": 32, "epochs": 2, "steps_per_epoch": 2, "batch": 8},
     "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
 }
+# The same with images from elsewhere.
+WHOLE = STUDY | {"external_test": {"data_root": "elsewhere"}}
+
+
+def make_elsewhere(folder: Path) -> None:
+    """Images for the external test."""
+    settings = json.dumps({"images_per_class": 3, "resolution": 32})
+    assert main(["make_phantoms", "--seed", "9", "--settings", settings, "--out", str(folder / "elsewhere")]) == 0
 
 
 def command(folder: Path, study: dict, *arguments) -> list[str]:

@@ -14,7 +14,7 @@ from ganaug.files import written_whole
 from ganaug.overview.leftovers import leftovers, report
 from ganaug.overview.plan import read_plan
 from helpers.planned import attempt, finish, job, write_driver, write_plan
-from helpers.running import snakemake
+from helpers.running import look
 
 STUDY = {
     "study": "lab",
@@ -56,7 +56,7 @@ def study(tmp_path, monkeypatch):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY | changes))
         path = tmp_path / f"{name}.json"
         monkeypatch.setenv("GANAUG_PLAN", str(path))
-        snakemake(tmp_path, "--list-rules", "--configfile", "study.yaml")
+        look(tmp_path, "--list-rules", "--configfile", "study.yaml")
         return path
 
     return plan

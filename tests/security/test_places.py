@@ -102,7 +102,7 @@ NO_FILE |= {"circle": f"unreadable ({os.strerror(errno.ELOOP)})"}
 
 @pytest.mark.parametrize("follow", [False, True])
 def test_links_out_of_the_data_root_are_followed_only_if_the_study_says_so(bounded, linked, follow):
-    signal.alarm(30)
+    signal.alarm(600)
     manifest, problems, *_ = make_manifest(linked, settings(follow_links=follow, near_copy_distance=10))
     found = {row.file[2:-4]: row.reason for row in manifest.itertuples() if not row.file[2:-4].isdigit()}
     copies = {"inside": "copy in another class"}
@@ -132,7 +132,7 @@ def test_a_class_that_is_a_link_out_is_refused_unless_it_is_wanted(tmp_path):
 
 def test_a_pipe_in_a_files_place_is_not_waited_for(bounded, tmp_path):
     os.mkfifo(tmp_path / "x.png")
-    signal.alarm(30)
+    signal.alarm(600)
     with pytest.raises(Unusable, match="not a file"):
         sources.read_file(tmp_path / "x.png")
 

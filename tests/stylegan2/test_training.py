@@ -1,16 +1,17 @@
 """Training and sampling as stages: optimiser corrections, moving average, exact resume, schedules, errors."""
 
 import json
-import random
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from ganaug import checkpoint
 from ganaug.checkpoint import Checkpoints, checkpoint_key
 from ganaug.cli import main
 from ganaug.errors import UserError
@@ -21,6 +22,7 @@ from ganaug.stylegan2.sampling import sample
 from ganaug.stylegan2.settings import TrainingSettings
 from ganaug.stylegan2.trainer import Trainer, lazy_adam
 from ganaug.stylegan2.training import train
+from helpers.forks import end, start, until
 from helpers.trainings import (
     CPU,
     OUTPUTS,
@@ -36,14 +38,6 @@ from helpers.trainings import (
 GOLDEN = Path(__file__).parent / "golden" / "stylegan2_training.csv"  # the `undisturbed` run's log, torch 2.15, AVX2
 
 
-def wait_for_checkpoint(folder, process, steps):
-    """Until the process has written the checkpoint of so many steps, with more to come."""
-    deadline = time.monotonic() + 600
-    while not any(int(p.stem) >= SETTINGS["batch"] * steps for p in folder.glob("*/[0-9]*.pt")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(gan_inputs, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed")
@@ -54,7 +48,7 @@ def undisturbed(gan_inputs, tmp_path_factory):
 def test_outputs_of_training(undisturbed):
     log = read_csv(undisturbed / "training.csv")
     assert list(log["kimg"]) == [0.056, 0.104, 0.152, 0.2]  # first steps past multiples of 0.05
-    assert log[["loss_g", "loss_d", "path_length", "r_t", "real_score", "fake_score", "ada_p"]].notna().all(None)
+    assert log[["loss_g", "loss_d", "path_length", "r_t", "real_score", "fake_score", "ada_p"]].notna().all(axis=None)
     assert log["r1"].notna().any() and log["ada_p"].iloc[-1] == pytest.approx(0.192)  # r_t is above -1: it only rises
     snapshots, table = np.load(undisturbed / "snapshots.npy"), read_csv(undisturbed / "snapshots.csv")
     assert snapshots.shape == (5, 5, 8, 8) and snapshots.dtype == np.uint8
@@ -87,16 +81,15 @@ def final_state(checkpoints):
 
 
 @pytest.mark.slow
-def test_a_training_killed_20_times_ends_with_the_same_bytes(gan_inputs, tmp_path):
+def test_a_training_killed_20_times_ends_with_the_same_bytes(gan_inputs, tmp_path, rng, survived):
     """Outputs, and every weight, optimiser moment, ADA state and running mean of the last checkpoint."""
     assert main(train_command(gan_inputs, tmp_path / "whole", tmp_path / "whole" / "c", kimg=0.48)) == 0
     command = train_command(gan_inputs, tmp_path / "out", tmp_path / "c", kimg=0.48)
     for kill in range(20):
-        process = start_process(command)
-        wait_for_checkpoint(tmp_path / "c", process, 1 + 2 * kill)
-        time.sleep(random.uniform(0, 0.05))  # any moment: within a step, or while a checkpoint is written
-        process.kill()
-        process.wait()
+        process, images = start(command), SETTINGS["batch"] * (1 + 2 * kill)
+        until(lambda least=images: any(int(p.stem) >= least for p in tmp_path.glob("c/*/[0-9]*.pt")), process)
+        time.sleep(rng.uniform(0, 0.05))  # any moment: within a step, or while a checkpoint is written
+        assert end(process, signal.SIGKILL) == -signal.SIGKILL
         assert not (tmp_path / "out" / OUTPUTS[0]).exists()
     assert main(command) == 0
     assert "resuming at" in (tmp_path / "out" / "log.txt").read_text()
@@ -107,6 +100,7 @@ def test_a_training_killed_20_times_ends_with_the_same_bytes(gan_inputs, tmp_pat
     for path, value in expected.items():
         same = torch.equal(value, found[path]) if isinstance(value, torch.Tensor) else value == found[path]
         assert same, path
+    survived("SIGKILL of a GAN's training", 20)
 
 
 @pytest.mark.parametrize("launcher", [(), TORCHRUN], ids=["alone", "torchrun"])
@@ -185,22 +179,31 @@ def test_a_fresh_start_beside_other_checkpoints_is_said(tmp_path, caplog):
     assert "starting anew: the 1 checkpoint folders here are of other settings, data or code" in caplog.text
 
 
-def test_slow_checkpoints_are_written_less_often(tmp_path):
+def test_slow_checkpoints_are_written_less_often(tmp_path, monkeypatch):
     """Saving takes 2 % of the time at most, however short the interval; only an interval of 0 means every step."""
+    now = 0.0
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: now))
+    step = Trainer.step
+
+    def step_of_a_second(self):
+        nonlocal now
+        now += 1
+        return step(self)
 
     class Slow(Checkpoints):
         count = 0
 
         def save(self, images_seen, state):
+            nonlocal now
             self.count += 1
-            time.sleep(0.1)
+            now += 0.1
 
+    monkeypatch.setattr(Trainer, "step", step_of_a_second)
     every_step, seldom = Slow(tmp_path), Slow(tmp_path)
     train(images_in_hand(), TrainingSettings(**{**SETTINGS, "checkpoint_seconds": 0.0}), 1, CPU, every_step)
     assert every_step.count == 25 + 1
-    start = time.monotonic()
     train(images_in_hand(), TrainingSettings(**{**SETTINGS, "checkpoint_seconds": 0.001}), 1, CPU, seldom)
-    assert seldom.count <= 2 + (time.monotonic() - start) * 0.02 / 0.1  # the first and the last do not wait
+    assert seldom.count == 1 + 24 // 5 + 1  # after the first step, then 0.1 s in every 5 s, and the last
 
 
 def test_a_checkpoint_beyond_the_end_is_not_used_but_kept(tmp_path):

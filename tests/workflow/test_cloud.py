@@ -9,8 +9,8 @@ import yaml
 
 from ganaug import provenance
 from ganaug.cli import main
-from helpers.miniature import STUDY, missing_radiographs, run
-from helpers.running import ROOT
+from helpers.miniature import STUDY
+from helpers.running import ROOT, dry_run
 
 # Their stages read the results by folder, so that their commands do not tell what they read.
 BY_FOLDER = {"check_lineage", "make_tables", "make_figure", "make_report"}
@@ -29,10 +29,9 @@ def printed_jobs(output: str) -> list[tuple[str, dict[str, list[str]], list[str]
 
 
 @pytest.mark.slow
-@missing_radiographs
 def test_what_reads_by_folder_needs_no_more_than_its_inputs(finished, tmp_path, monkeypatch):
     """As on a pod: the job's inputs in an empty folder, and nothing else."""
-    jobs = [job for job in printed_jobs(run(finished, STUDY, "-n", "-p", "--forceall")) if job[0] in BY_FOLDER]
+    jobs = [job for job in printed_jobs(dry_run(finished, "-p", "--forceall", study=STUDY)) if job[0] in BY_FOLDER]
     assert {rule for rule, _, _ in jobs} == BY_FOLDER
     for number, (rule, files, command) in enumerate(jobs):
         folder = tmp_path / str(number)
@@ -54,7 +53,7 @@ def test_the_kubernetes_profile_asks_for_gpus(tmp_path):
     (tmp_path / "profile").mkdir()
     (tmp_path / "profile" / "config.yaml").write_text(yaml.safe_dump(kept))
     study = STUDY | {"data_root": None, "data": {"source": "phantom"}, "external_test": None, "sizes": [10]}
-    output = run(tmp_path, study, "-n", "--workflow-profile", "profile")
+    output = dry_run(tmp_path, "--cores", "2", "--workflow-profile", "profile", study=study)
     resources = dict(re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", output, re.MULTILINE))
     with_gpus = {rule for rule, text in resources.items() if "gpu=1" in text.split(", ")}
     assert with_gpus == GPU_RULES - {"score_external"} == set(profile["set-resources"]) - {"score_external"}
@@ -66,7 +65,7 @@ def test_memory_grows_with_each_attempt_where_no_record_of_them_is_seen(tmp_path
     study = STUDY | {"data_root": None, "data": {"source": "phantom"}, "external_test": None, "sizes": [10]}
 
     def asked(*arguments):
-        output = run(tmp_path, study, "-n", *arguments)
+        output = dry_run(tmp_path, *arguments, study=study)
         return int(re.search(r"^rule train_gan:\n(?:    .*\n)*?    resources: .*mem_mb=(\d+)", output, re.MULTILINE)[1])
 
     first, third = ["--attempt", "1"], ["--attempt", "3"]

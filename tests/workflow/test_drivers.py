@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import yaml
 
 from helpers.disks import fill, make_read_only
 from helpers.planned import write_driver
-from helpers.running import ROOT, snakemake
+from helpers.running import ROOT, dry_run, snakemake
 from helpers.tiny import STUDY, command
 
 pytestmark = pytest.mark.slow
@@ -25,6 +26,13 @@ SUBSET = "results/lab/subsets/size-10/replicate-1"
 def run(folder: Path, study: dict, *arguments) -> str:
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return snakemake(folder, "--cores", "2", "--configfile", "study.yaml", *arguments)
+
+
+@pytest.fixture
+def begun(once, tmp_path):
+    """A folder in which the subsets of DATA have been made."""
+    made = once("begun", lambda folder: run(folder, DATA, "--until", "check_leaks"))
+    return shutil.copytree(made, tmp_path / "begun")
 
 
 def share(folder: Path) -> float:
@@ -46,24 +54,22 @@ def test_relative_paths_hold_when_it_starts_anew(tmp_path):
     assert not (tmp_path / "sub/sub").exists()
 
 
-def test_what_ended_without_a_driver_is_made_again_where_settings_have_changed(tmp_path, monkeypatch):
+def test_what_ended_without_a_driver_is_made_again_where_settings_have_changed(begun, monkeypatch):
     """As a job of SLURM that ends after its driver has died: done in the files, and not in Snakemake's books."""
-    run(tmp_path, DATA, "--until", "check_leaks")
-    run(tmp_path, DATA, "--cleanup-metadata", *(f"{SUBSET}/{name}" for name in os.listdir(tmp_path / SUBSET)))
-    monkeypatch.chdir(tmp_path)
+    run(begun, DATA, "--cleanup-metadata", *(f"{SUBSET}/{name}" for name in os.listdir(begun / SUBSET)))
+    monkeypatch.chdir(begun)
     write_driver(Path("results/lab"), 2**22 + 1)
-    run(tmp_path, OTHER_SPLIT, "--until", "check_leaks")
-    assert share(tmp_path) == 0.3 and not list(Path(".snakemake/drivers").iterdir())
+    run(begun, OTHER_SPLIT, "--until", "check_leaks")
+    assert share(begun) == 0.3 and not list(Path(".snakemake/drivers").iterdir())
 
 
 @pytest.fixture
-def making_first(tmp_path):
+def making_first(begun):
     """A driver that makes what comes first, and the file that its output goes to."""
-    run(tmp_path, DATA, "--until", "check_leaks")
-    log = tmp_path / "driver.log"
+    log = begun / "driver.log"
     with open(log, "w") as file:
         process = subprocess.Popen(
-            command(tmp_path, OTHER_SPLIT, "--cores", "2"), cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT
+            command(begun, OTHER_SPLIT, "--cores", "2"), cwd=begun, stdout=file, stderr=subprocess.STDOUT
         )
     try:
         wait_for(lambda: "first the subsets" in log.read_text(), process)
@@ -73,36 +79,36 @@ def making_first(tmp_path):
 
 
 def wait_for(true, process) -> None:
-    end = time.time() + 300
+    end = time.time() + 1500
     while not true():
         assert time.time() < end and process.poll() is None
         time.sleep(0.005)
 
 
-def test_a_signal_ends_it_while_it_makes_what_comes_first(tmp_path, making_first):
+def test_a_signal_ends_it_while_it_makes_what_comes_first(begun, making_first):
     process, log = making_first
     process.send_signal(signal.SIGTERM)
-    assert process.wait(300) != 0
+    assert process.wait(1500) != 0
     assert "ended by SIGTERM" in log.read_text() and "Traceback" not in log.read_text()
-    assert not (tmp_path / "results/lab/cells").exists()
+    assert not (begun / "results/lab/cells").exists()
 
 
-def test_one_that_is_killed_while_it_makes_what_comes_first_leaves_no_lock(tmp_path, making_first):
+def test_one_that_is_killed_while_it_makes_what_comes_first_leaves_no_lock(begun, making_first):
     process, log = making_first
     wait_for(lambda: "Building DAG" in log.read_text().partition("first the subsets")[2], process)
     process.kill()
     process.wait()
-    run(tmp_path, OTHER_SPLIT, "--until", "check_leaks")  # it ends what that one has started
-    assert share(tmp_path) == 0.3 and not list((tmp_path / ".snakemake/drivers").iterdir())
+    run(begun, OTHER_SPLIT, "--until", "check_leaks")  # it ends what that one has started
+    assert share(begun) == 0.3 and not list((begun / ".snakemake/drivers").iterdir())
 
 
 @pytest.mark.parametrize("fault", [fill, make_read_only])
-@pytest.mark.parametrize("begun", [False, True])
-def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, begun):
+@pytest.mark.parametrize("used", [False, True])
+def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, used, request):
     """Before the first run in the folder, and where it has been used."""
-    if begun:
-        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
-        run(disk, DATA, "--until", "make_splits")
+    if used:
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        shutil.copytree(request.getfixturevalue("begun"), disk, dirs_exist_ok=True)
     (disk / "study.yaml").write_text(yaml.safe_dump(DATA))
     fault(disk)
     told = snakemake(disk, "--cores", "2", "--configfile", "study.yaml", fails=True)
@@ -126,6 +132,5 @@ def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, begun):
     ],
 )
 def test_a_file_that_a_setting_names_and_that_is_not_there_is_told_with_the_setting(tmp_path, change, key):
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(DATA | change))
-    told = snakemake(tmp_path, "-n", "--cores", "1", "--configfile", "study.yaml", fails=True)
+    told = dry_run(tmp_path, study=DATA | change, fails=True)
     assert key in told and "Traceback" not in told

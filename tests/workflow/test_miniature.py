@@ -1,4 +1,4 @@
-"""A miniature of the published study, for real, on real radiographs: raw files to report."""
+"""A miniature of the published study, raw files to report: on phantoms, and on real radiographs where they are."""
 
 import json
 import re
@@ -14,87 +14,95 @@ from safetensors import safe_open
 from ganaug.overview.costs import costs
 from ganaug.overview.leftovers import leftovers
 from ganaug.overview.plan import read_plan
-from helpers.miniature import STUDY, missing_radiographs, run
+from helpers.miniature import STUDY, find_radiographs, make_miniature, missing_radiographs, run
 from helpers.running import CLASSES
 
-pytestmark = [pytest.mark.slow, missing_radiographs]
+pytestmark = pytest.mark.slow
 CELLS = 2 * 4
 FIGURES = 14
 TRAINED = CELLS + 2 + 2 + 1  # another ratio and synthetic-only at both sizes, border-only at the larger
+
+
+@pytest.fixture(scope="session", params=["phantoms", pytest.param("radiographs", marks=missing_radiographs)])
+def study(request, once):
+    """Folder of the finished study."""
+    if request.param == "phantoms":
+        return request.getfixturevalue("finished")
+    return once("radiographs", lambda folder: make_miniature(folder, find_radiographs))
 
 
 def table(folder, name):
     return pd.read_csv(folder / "results" / "mini" / name, keep_default_na=False)
 
 
-def test_troublesome_files_are_listed_and_left_out(finished):
-    manifest = table(finished, "data/manifest.csv")
+def test_troublesome_files_are_listed_and_left_out(study):
+    manifest = table(study, "data/manifest.csv")
     assert len(manifest) == 201
     left_out = dict(manifest.loc[manifest["status"] == "left out", ["file", "reason"]].to_numpy())
     (broken,) = (name for name in left_out if name.startswith("COVID"))
     assert left_out == {broken: "truncated", "Normal/images/copy.png": "copy in its class"}
-    problems = table(finished, "data/problems.csv").set_index("file")["problem"]
+    problems = table(study, "data/problems.csv").set_index("file")["problem"]
     assert problems[broken] == "truncated" and problems["Normal/images/copy.png"] == "copy in its class"
-    assert not set(left_out) & set(table(finished, "data/splits.csv")["file"])
+    assert not set(left_out) & set(table(study, "data/splits.csv")["file"])
 
 
-def test_the_tables_have_a_row_for_every_cell(finished):
-    cells = table(finished, "tables/cells.csv")
+def test_the_tables_have_a_row_for_every_cell(study):
+    cells = table(study, "tables/cells.csv")
     assert list(cells.columns) == ["augmentation", "size", "replicate", "backbone", "metric", "value"]
     per_cell = cells.groupby(["augmentation", "size", "replicate", "backbone"])["metric"].agg(["size", "nunique"])
     assert len(per_cell) == CELLS and per_cell["size"].nunique() == 1
     assert (per_cell["size"] == per_cell["nunique"]).all()
     assert {"accuracy", "balanced_accuracy", "macro_auroc", "sensitivity[Viral Pneumonia]"} <= set(cells["metric"])
-    summary = table(finished, "tables/summary.csv")
+    summary = table(study, "tables/summary.csv")
     wanted = ["augmentation", "size", "backbone", "metric", "mean", "ci_low", "ci_high", "replicates"]
     assert list(summary.columns) == [*wanted, "interval"]
-    fidelity = table(finished, "tables/fidelity.csv")
+    fidelity = table(study, "tables/fidelity.csv")
     assert set(fidelity["reference"]) == {"train", "held out"} and fidelity["floor"].notna().all()
     assert set(fidelity["class"]) == {"all", *CLASSES}
     assert not any(re.search(r"fid\b|kid\b", metric, re.IGNORECASE) for metric in fidelity["metric"])  # not Inception
 
 
-def test_what_stands_beside_the_comparison_has_tables_of_its_own(finished):
-    sweep = table(finished, "tables/ratio_sweep.csv").query("metric == 'accuracy'")
+def test_what_stands_beside_the_comparison_has_tables_of_its_own(study):
+    sweep = table(study, "tables/ratio_sweep.csv").query("metric == 'accuracy'")
     assert sorted(sweep["ratio"]) == [0, 0, 0.5, 0.5, 1, 1]
-    transfer = table(finished, "tables/transfer.csv")
+    transfer = table(study, "tables/transfer.csv")
     ways = transfer[["trained_on", "tested_on"]].drop_duplicates().to_numpy().tolist()
     assert ways == [["real", "real"], ["synthetic", "real"], ["real", "synthetic"]]
-    shortcut = table(finished, "tables/shortcut.csv")
+    shortcut = table(study, "tables/shortcut.csv")
     assert set(shortcut["augmentation"]) == {"none", "border-only"} and set(shortcut["size"]) == {20}
-    external = table(finished, "tables/external_cells.csv")
+    external = table(study, "tables/external_cells.csv")
     assert len(external.query("metric == 'accuracy'")) == CELLS
-    images = table(finished, "external/images.csv")
-    scored = table(finished, "external/none/size-20/replicate-1/tf_efficientnet_lite0/predictions.csv")
+    images = table(study, "external/images.csv")
+    scored = table(study, "external/none/size-20/replicate-1/tf_efficientnet_lite0/predictions.csv")
     assert list(scored["image"]) == list(images["image"]) and len(images) == 6 * len(CLASSES)
-    smaller = np.load(finished / "results/mini/synthetic/size-20/replicate-1/ratio-0.5/images.npy")
-    larger = np.load(finished / "results/mini/synthetic/size-20/replicate-1/images.npy")
+    smaller = np.load(study / "results/mini/synthetic/size-20/replicate-1/ratio-0.5/images.npy")
+    larger = np.load(study / "results/mini/synthetic/size-20/replicate-1/images.npy")
     assert {image.tobytes() for image in smaller} < {image.tobytes() for image in larger}
-    lineage = json.loads((finished / "results/mini/cells/lineage.json").read_text())
+    lineage = json.loads((study / "results/mini/cells/lineage.json").read_text())
     assert lineage == {"breaches": 0, "compared": {"cells": TRAINED, "gans": 2, "synthetic_sets": 4}}
 
 
-def test_accuracy_is_that_of_the_saved_predictions(finished):
+def test_accuracy_is_that_of_the_saved_predictions(study):
     path = "cells/gan/size-20/replicate-1/tf_efficientnet_lite0"
-    predictions = table(finished, f"{path}/predictions.csv")
+    predictions = table(study, f"{path}/predictions.csv")
     assert list(predictions.columns) == ["image", "label", "predicted", *(f"probability_{name}" for name in CLASSES)]
-    splits = table(finished, "data/splits.csv")
+    splits = table(study, "data/splits.csv")
     assert set(predictions["image"]) == set(splits.loc[splits["side"] == "test", "file"])
-    cells = table(finished, "tables/cells.csv").query("augmentation == 'gan' and size == 20 and metric == 'accuracy'")
+    cells = table(study, "tables/cells.csv").query("augmentation == 'gan' and size == 20 and metric == 'accuracy'")
     assert cells["value"].item() == pytest.approx((predictions["label"] == predictions["predicted"]).mean())
 
 
-def test_the_gan_made_a_synthetic_image_for_every_training_image(finished):
-    train = table(finished, "subsets/size-20/replicate-1/train.csv")
-    made = table(finished, "synthetic/size-20/replicate-1/images.csv")
+def test_the_gan_made_a_synthetic_image_for_every_training_image(study):
+    train = table(study, "subsets/size-20/replicate-1/train.csv")
+    made = table(study, "synthetic/size-20/replicate-1/images.csv")
     assert train["class"].value_counts().to_dict() == made["class"].value_counts().to_dict()
-    images = np.load(finished / "results/mini/synthetic/size-20/replicate-1/images.npy", mmap_mode="r")
+    images = np.load(study / "results/mini/synthetic/size-20/replicate-1/images.npy", mmap_mode="r")
     assert images.shape == (len(made), 32, 32) and images.dtype == np.uint8
     assert images.std(axis=0).mean() > 2  # they differ
 
 
-def test_weights_are_safetensors_and_figures_open(finished):
-    results = finished / "results" / "mini"
+def test_weights_are_safetensors_and_figures_open(study):
+    results = study / "results" / "mini"
     weights = [*results.glob("gan/**/generator.safetensors"), *results.glob("cells/**/model.safetensors")]
     assert len(weights) == 2 + TRAINED
     for path in weights:
@@ -109,22 +117,22 @@ def test_weights_are_safetensors_and_figures_open(finished):
         assert "mathdefault" not in (results / "figures" / f"{name}.svg").read_text()
 
 
-def test_the_report_stands_alone_and_does_not_call_real_images_synthetic(finished):
-    page = (finished / "results" / "mini" / "report.html").read_text(encoding="utf-8")
+def test_the_report_stands_alone_and_does_not_call_real_images_synthetic(study):
+    page = (study / "results" / "mini" / "report.html").read_text(encoding="utf-8")
     assert not re.search(r'(?:src|href)="(?!#|data:|https://doi\.org/|https://arxiv\.org/)', page)
     assert all(name in page for name in CLASSES)
     assert "synthetic phantom" not in page.lower()
 
 
-def test_snakemakes_own_report_has_the_captions(finished):
-    run(finished, STUDY, "--report", "report.zip")
-    with zipfile.ZipFile(finished / "report.zip") as archive:
+def test_snakemakes_own_report_has_the_captions(study):
+    run(study, STUDY, "--report", "report.zip")
+    with zipfile.ZipFile(study / "report.zip") as archive:
         page = archive.read("report/report.html").decode()
     assert "Confusion matrices on the test set" in page and "What the GANs of replicate 1 made" in page
 
 
-def test_every_job_left_its_command_and_what_made_it(finished):
-    results = finished / "results" / "mini"
+def test_every_job_left_its_command_and_what_made_it(study):
+    results = study / "results" / "mini"
     logs = [path for path in results.glob("logs/**/*.log") if path.stem != "print_summary"]
     for path in logs:
         assert "python -m ganaug " in path.read_text(encoding="utf-8").splitlines()[0], path
@@ -132,9 +140,9 @@ def test_every_job_left_its_command_and_what_made_it(finished):
     assert len(list(results.glob("benchmarks/train_gan/**/*.tsv"))) == 2
 
 
-def test_all_that_a_study_leaves_is_in_its_plan_and_done(finished, monkeypatch):
-    monkeypatch.chdir(finished)
-    plan = read_plan(finished / "results/mini/plan.json")
+def test_all_that_a_study_leaves_is_in_its_plan_and_done(study, monkeypatch):
+    monkeypatch.chdir(study)
+    plan = read_plan(study / "results/mini/plan.json")
     assert leftovers(plan) == ([], [])
     found = costs(plan)
     assert all(cost.done and cost.measured and cost.used.cpu > 0 for cost in found)

@@ -8,7 +8,7 @@ import yaml
 
 from ganaug.layout import FILES, FOLDERS
 from ganaug.overview.plan import read_plan
-from helpers.running import CLASSES, ROOT, planned, snakemake
+from helpers.running import CLASSES, ROOT, dry_run, planned
 
 
 def expected(study: dict, networks: int) -> dict[str, int]:
@@ -56,11 +56,11 @@ def empty_radiographs(tmp_path):
 )
 def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs, monkeypatch):
     study = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
-    arguments = ["-n", "--cores", "2", "--configfile", ROOT / "config" / f"{name}.yaml"]
+    arguments = ["--configfile", ROOT / "config" / f"{name}.yaml"]
     if study["data"]["source"] != "phantom":
         arguments += ["--config", f"data_root={empty_radiographs}"]
     monkeypatch.setenv("GANAUG_PLAN", str(tmp_path / "plan.json"))
-    jobs = planned(snakemake(tmp_path, *arguments))
+    jobs = planned(dry_run(tmp_path, *arguments))
     assert jobs == expected(study, networks)
     assert sum(jobs.values()) == total
     told = read_plan(tmp_path / "plan.json")
@@ -71,14 +71,14 @@ def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path
             assert name in FOLDERS + FILES, path
 
 
-def test_the_quickstart_is_the_default():
-    output = snakemake(ROOT, "-n", "--cores", "2", "--forceall")
+def test_the_quickstart_is_the_default(tmp_path):
+    output = dry_run(tmp_path, "--forceall")
     assert "results/quickstart/report.html" in output
 
 
 def test_another_study_does_not_inherit_from_the_quickstart(tmp_path):
     (tmp_path / "bare.yaml").write_text(yaml.safe_dump({"study": "bare", "sizes": [100], "augmentations": ["none"]}))
-    output = snakemake(tmp_path, "-n", "-p", "--cores", "1", "--configfile", "bare.yaml")
+    output = dry_run(tmp_path, "-p", "--configfile", "bare.yaml")
     jobs = planned(output)
     assert jobs["train_classifier"] == 10  # the schema's 5 replicates, not the quickstart's; whole images and borders
     assert "train_gan" not in jobs and "measure_fidelity" not in jobs
@@ -92,26 +92,26 @@ def test_several_gpus_share_a_training(tmp_path):
         ("cpu", "python -m ganaug train_gan", 0),
     ):
         (tmp_path / "shared.yaml").write_text(yaml.safe_dump({**study, "device": device}))
-        output = snakemake(tmp_path, "-n", "-p", "--cores", "1", "--configfile", "shared.yaml", "--until", "train_gan")
+        output = dry_run(tmp_path, "-p", "--configfile", "shared.yaml", "--until", "train_gan")
         assert start in output and f"gpu={gpus}" in output
 
 
 def test_a_mistyped_setting_is_refused_before_any_job(tmp_path):
-    output = snakemake(tmp_path, "-n", "--cores", "1", "--config", "replicats=2", fails=True)
+    output = dry_run(tmp_path, "--config", "replicats=2", fails=True)
     assert 'replicats: unknown setting; did you mean "replicates"?' in output
     assert "Traceback" not in output
 
 
 def test_a_missing_data_root_is_named(tmp_path):
     paper = ROOT / "config" / "paper.yaml"
-    output = snakemake(tmp_path, "-n", "--cores", "1", "--configfile", paper, fails=True)
+    output = dry_run(tmp_path, "--configfile", paper, fails=True)
     assert "data/COVID-19_Radiography_Dataset" in output and "data_root" in output
     assert "Traceback" not in output
 
 
 def test_the_slurm_profile_routes_gpu_rules(tmp_path, empty_radiographs):
-    output = snakemake(
-        *(tmp_path, "-n", "--workflow-profile", ROOT / "profiles" / "slurm"),
+    output = dry_run(
+        *(tmp_path, "--workflow-profile", ROOT / "profiles" / "slurm"),
         *("--configfile", ROOT / "config" / "paper.yaml", "--config", f"data_root={empty_radiographs}"),
     )
     resources = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", output, flags=re.MULTILINE))

@@ -12,11 +12,11 @@ from PIL import Image, ImageOps
 from ganaug.data import images, roles, splits
 from ganaug.files import sha256_of
 from ganaug.seeding import derive_seed
-from helpers.miniature import RADIOGRAPHS, STUDY, missing_radiographs, run
+from helpers.miniature import STUDY, run
 from helpers.pictures import encoded
-from helpers.running import ROOT, planned_jobs
+from helpers.running import ROOT, dry_run, planned_jobs
 
-pytestmark = [pytest.mark.slow, missing_radiographs]
+pytestmark = pytest.mark.slow
 
 
 def each(rules: list[str], **wildcards) -> dict[str, dict[str, list[str]]]:
@@ -130,7 +130,7 @@ def chosen(jobs: set, rules: dict[str, dict[str, list[str]]]) -> set:
 
 
 def plans(folder: Path, study: dict, *arguments) -> set:
-    return planned_jobs(run(folder, study, "-n", *arguments))
+    return planned_jobs(dry_run(folder, *arguments, study=study))
 
 
 @pytest.fixture(scope="module")
@@ -176,24 +176,24 @@ def test_a_changed_source_file_plans_the_stages_that_import_it(finished, every, 
     before = (clone / file).read_bytes()
     try:
         (clone / file).write_bytes(before + b"\n# changed\n")
-        output = run(finished, STUDY, "-n", checkout=clone)
+        output = dry_run(finished, study=STUDY, checkout=clone)
     finally:
         (clone / file).write_bytes(before)
     assert planned_jobs(output) == chosen(every, SOURCES[file])
 
 
 def test_a_fresh_clone_plans_nothing(finished, clone):
-    assert planned_jobs(run(finished, STUDY, "-n", checkout=clone)) == set()
+    assert planned_jobs(dry_run(finished, study=STUDY, checkout=clone)) == set()
 
 
-def test_touched_files_plan_nothing(finished):
-    touched = [*(finished / "radiographs").rglob("*.png"), ROOT / "src" / "ganaug" / "classify" / "training.py"]
+def test_touched_files_plan_nothing(finished, clone):
+    touched = [*(finished / "radiographs").rglob("*.png"), clone / "src" / "ganaug" / "classify" / "training.py"]
     touched += [
         finished / "results/mini" / name for name in ("data/manifest.csv", "subsets/size-10/replicate-1/train.npy")
     ]
     for path in touched:
         os.utime(path)
-    assert plans(finished, STUDY) == set()
+    assert planned_jobs(dry_run(finished, study=STUDY, checkout=clone)) == set()
 
 
 def test_images_that_come_go_or_change_rerun_what_follows_from_their_subsets(finished, tmp_path):
@@ -259,11 +259,10 @@ def drawn(manifest: pd.DataFrame) -> list[set]:
 
 
 def with_another(folder, manifest, class_name):
-    for path in sorted((RADIOGRAPHS / class_name / "images").iterdir()):
+    for path in sorted((folder / "spare" / class_name).iterdir()):
         file, new = f"{class_name}/images/{path.name}", pixels_of(path.read_bytes())
-        if not (folder / "radiographs" / file).exists():
-            row = {"file": file, "class": class_name, "group": new, "pixels_sha256": new, "status": "used"}
-            yield pd.concat([manifest, pd.DataFrame([row])], ignore_index=True), file, path.read_bytes()
+        row = {"file": file, "class": class_name, "group": new, "pixels_sha256": new, "status": "used"}
+        yield pd.concat([manifest, pd.DataFrame([row])], ignore_index=True), file, path.read_bytes()
 
 
 def without(folder, manifest, class_name):

@@ -1,0 +1,69 @@
+"""Processes forked from this one, which has imported already what they need: to be killed, stopped or bounded."""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ganaug.cli import main
+
+
+def start(command: list[str], memory: int | None = None) -> int:
+    """A stage in a process of its own; returns the process's id. memory: bytes that it may have beside this one's."""
+
+    def run() -> int:
+        if memory:
+            now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (now + memory, now + memory))
+        return main(command)
+
+    return fork(run)
+
+
+def fork(run: Callable[[], int]) -> int:
+    """Run a function in a child, which ends with the status that it returns; returns the child's id."""
+    child = os.fork()
+    if child:
+        return child
+    status = 70
+    try:
+        status = run()
+    finally:
+        os._exit(status)
+
+
+def end(child: int, number: int | None = None) -> int:
+    """Its exit status, after a signal where one is named; negative where it was the signal's."""
+    if number:
+        os.kill(child, number)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def until(true: Callable[[], bool], child: int) -> None:
+    """Wait for something that comes true while the child runs. The deadline only ends a hang."""
+    deadline = time.monotonic() + 1500
+    while not true():
+        assert os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def says(log: Path, text: str) -> Callable[[], bool]:
+    """Whether a log holds a text."""
+    return lambda: log.is_file() and text in log.read_text()
+
+
+def cpu_seconds(child: int) -> float:
+    """CPU seconds of a process so far. Unlike seconds, they tell how far it is however busy the machine."""
+    fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def redirect(output: Path) -> None:
+    """Send all that this process says to a file."""
+    sys.stdout.flush()
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
