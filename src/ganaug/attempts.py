@@ -15,6 +15,7 @@ import platform
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def lacking(log: Path, count: int) -> int:
 
 
 @contextlib.contextmanager
-def recorded(log: Path | None):
+def recorded(log: Path | None) -> Iterator["_Ending"]:
     """Context that records an attempt; yields an object whose `outcome` is to be set: `failed` unless told.
 
     In it SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that a job which a scheduler ends says so in its log and
@@ -133,7 +134,7 @@ def _append(log: Path, entry: dict) -> None:
 
 
 @contextlib.contextmanager
-def _touching(path: Path):
+def _touching(path: Path) -> Iterator[None]:
     over = keep_touching(path)
     try:
         yield
@@ -145,7 +146,7 @@ def keep_touching(path: Path) -> threading.Event:
     """Has the file touched every BEAT_SECONDS until the event that is returned is set, or the process ends."""
     over = threading.Event()
 
-    def touch():
+    def touch() -> None:
         while not over.wait(BEAT_SECONDS):
             with contextlib.suppress(OSError):
                 now = time.time()  # of this machine, as `started` is; a file server's clock may differ
@@ -156,12 +157,12 @@ def keep_touching(path: Path) -> threading.Event:
 
 
 @contextlib.contextmanager
-def _sigterm_raises():
+def _sigterm_raises() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
 
-    def stop(*_):
+    def stop(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is tidying up
         raise KeyboardInterrupt("ended by SIGTERM: a time limit, a cancelled job or a node going down")
 

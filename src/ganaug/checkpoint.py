@@ -6,8 +6,9 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO, cast
 
 import torch
 
@@ -49,7 +50,8 @@ class Checkpoints:
         if not _whole(path):
             with written_whole(path) as temporary:
                 with open(temporary, "wb") as file:
-                    torch.save(state, hashed := PythonFile(file))
+                    hashed = PythonFile(file)
+                    torch.save(state, cast("IO[bytes]", hashed))  # which asks for `write` and `flush` alone
                 write_text(_digest(path), hashed.hash.hexdigest() + "\n")
         for old in [p for p in self._paths() if p.name < path.name][:-1]:
             old.unlink(missing_ok=True)
@@ -99,7 +101,7 @@ class Checkpoints:
         return Interrupted(f"{where}; its state is in {self.folder}, the same command goes on from there")
 
     @contextlib.contextmanager
-    def named_where_numbers_are_lost(self):
+    def named_where_numbers_are_lost(self) -> Iterator[None]:
         """Context in which NotFinite says which checkpoint the training can still go back to."""
         try:
             yield

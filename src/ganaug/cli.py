@@ -130,7 +130,7 @@ class LogFile(logging.FileHandler):
 
     told = False
 
-    def handleError(self, record):
+    def handleError(self, record: logging.LogRecord) -> None:
         if not self.told:
             self.told = True
             print(f"{self.baseFilename} can't be written: {sys.exc_info()[1]}; the work goes on", file=sys.stderr)

@@ -5,6 +5,7 @@ import difflib
 import math
 import re
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jsonschema
 import yaml
@@ -32,6 +33,8 @@ MOST_NUMBER = 10**300  # a float holds no more, and Python does not write out al
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 MOST_CLASSIFIERS = 20_000  # more jobs than Snakemake plans in minutes
 
+Value = TypeVar("Value")
+
 
 def load_schema(path: Path | str) -> dict:
     return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -57,9 +60,11 @@ def resolve(config: dict, schema: dict, augmentations: dict[str, bool]) -> dict:
     return config
 
 
-def _unfit(config) -> list[str]:
+def _unfit(config: object) -> list[str]:
     """What must not even be looked at more closely: too much of it (YAML's aliases multiply), unprintable text."""
-    waiting, lines, looked_at = [("", config)], [], 0
+    waiting: list[tuple[str, object]] = [("", config)]
+    lines: list[str] = []
+    looked_at = 0
     while waiting:
         path, value = waiting.pop()
         looked_at += 1
@@ -79,7 +84,7 @@ def _unfit(config) -> list[str]:
     return lines
 
 
-def with_defaults(value, schema: dict):
+def with_defaults(value: Value, schema: dict) -> Value:
     """`value` with the schema's defaults for keys it lacks, blocks included."""
     if isinstance(value, dict):
         for key, sub in schema.get("properties", {}).items():
@@ -94,8 +99,8 @@ def with_defaults(value, schema: dict):
     return value
 
 
-def _explain(error) -> list[str]:
-    """One line per mistake of a jsonschema error."""
+def _explain(error: Any) -> list[str]:
+    """One line per mistake of a jsonschema error, whose own types call every part of it perhaps unset."""
     path = ".".join(map(_key, error.absolute_path))
     if error.validator == "additionalProperties":
         known = error.schema["properties"]
@@ -112,12 +117,12 @@ def _explain(error) -> list[str]:
     return [f"{path or 'all of it'}: {told}"]
 
 
-def _key(key) -> str:
+def _key(key: object) -> str:
     """A key or an index as text: plain where it is a name, short and escaped where it is not."""
     return key if isinstance(key, str) and key.isprintable() and len(key) <= 60 else _shown(key)
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     try:
         text = repr(value)
     except ValueError:  # Python does not write out a whole number of more than 4,300 digits
@@ -125,10 +130,11 @@ def _shown(value) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _hint(value) -> str:
+def _hint(value: object) -> str:
     """YAML reads 1e-3 as text: say so, since it looks like a number."""
-    looks_like_number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
-    return f" (YAML reads {value} as text: write {float(value)})" if looks_like_number else ""
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+        return f" (YAML reads {value} as text: write {float(value)})"
+    return ""
 
 
 def _wanted(schema: dict) -> str:

@@ -2,11 +2,15 @@
 
 import os
 import platform
+from typing import TYPE_CHECKING
 
 from ganaug.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
 
-def pick_device(device: str):
+
+def pick_device(device: str) -> "torch.device":
     """The torch.device for a setting: `cpu`, `cuda`, or `auto` (CUDA where there is one).
 
     Raises UserError where CUDA is asked for and missing, and where PyTorch finds none in a job of a cluster, whose

@@ -13,7 +13,9 @@ import shutil
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from ganaug.errors import DiskFull, UserError
 
@@ -23,9 +25,13 @@ ABANDONED = 86400  # seconds after which another machine's temporary file belong
 
 log = logging.getLogger("ganaug")
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
 
 @contextlib.contextmanager
-def written_whole(path: Path | str):
+def written_whole(path: Path | str) -> Iterator[Path]:
     """Context that yields a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     On an exception nothing appears under `path`, and what stood there before is untouched. The temporary name keeps
@@ -48,7 +54,7 @@ def written_whole(path: Path | str):
 
 
 @contextlib.contextmanager
-def folder_written_whole(path: Path | str):
+def folder_written_whole(path: Path | str) -> Iterator[Path]:
     """Like `written_whole` for a folder: yields an empty temporary folder that replaces `path` on success."""
     path = Path(path)
     with disk_errors_explained(path):
@@ -101,7 +107,7 @@ def _running(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def disk_errors_explained(path: Path):
+def disk_errors_explained(path: Path) -> Iterator[None]:
     """Context in which a full disk or a folder that can't be written to becomes a UserError that says what to do."""
     try:
         yield
@@ -119,9 +125,10 @@ def disk_errors_explained(path: Path):
         if number in (errno.EROFS, errno.EACCES, errno.EPERM) and (
             ours.is_relative_to(path.parent.absolute()) or path.absolute().is_relative_to(ours)
         ):
+            told = getattr(error, "strerror", error)  # only an OSError has it
             raise UserError(
-                f"the folder {path.parent} can't be written to: {error.strerror}; make it writable for this user, or "
-                "work in another folder (snakemake --directory)"
+                f"the folder {path.parent} can't be written to: {told}; make it writable for this user, or work in "
+                "another folder (snakemake --directory)"
             ) from error
         raise
 
@@ -132,10 +139,10 @@ class PythonFile:
     Keeps the SHA-256 of what is written.
     """
 
-    def __init__(self, file):
+    def __init__(self, file: IO[bytes]):
         self.file, self.hash = file, hashlib.sha256()
 
-    def write(self, data) -> int:
+    def write(self, data: bytes) -> int:
         self.hash.update(data)
         return self.file.write(data)
 
@@ -148,34 +155,38 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path | str, value) -> None:
+def write_json(path: Path | str, value: object) -> None:
     """Sorted keys and a final newline, so that the same value gives the same bytes."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path | str):
+def read_json(path: Path | str) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def write_csv(path: Path | str, table) -> None:
+def write_csv(path: Path | str, table: "pd.DataFrame") -> None:
     """A pandas table without its index; floats with all the digits that round-trip."""
     with written_whole(path) as temporary:
         # A carriage return in a file's name would end a line; the writer quotes it only where it quotes all text.
         returns = any(
             table[name].astype(str).str.contains("\r").any() for name in table.select_dtypes(exclude=["number", "bool"])
         )
-        quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
-        table.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting)
+        table.to_csv(
+            temporary,
+            index=False,
+            lineterminator="\n",
+            quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
+        )
 
 
-def read_csv(path: Path | str, **options):
+def read_csv(path: Path | str, **options: Any) -> "pd.DataFrame":
     """A CSV of ours as a pandas table. Only an empty field is missing: a class may be called `None` or `NA`."""
     import pandas as pd
 
     return pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
 
 
-def write_array(path: Path | str, array) -> None:
+def write_array(path: Path | str, array: "np.ndarray") -> None:
     """A NumPy array as .npy, to be opened with `np.load(path, mmap_mode="r")`."""
     import numpy as np
 
@@ -183,7 +194,7 @@ def write_array(path: Path | str, array) -> None:
         np.save(PythonFile(f), array)
 
 
-def open_array(path: Path | str):
+def open_array(path: Path | str) -> "np.ndarray":
     """A .npy file as a read-only, memory-mapped array.
 
     Where the environment variable GANAUG_SCRATCH names a folder (on a node's own disk; other variables in it are
@@ -221,7 +232,7 @@ def sha256_of(path: Path | str) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def check_unpacked_size(file, size: int) -> None:
+def check_unpacked_size(file: Path | IO[bytes], size: int) -> None:
     """Raises ValueError for a file of torch (path or open file) that unpacks to more than its `size` in bytes.
 
     torch itself compresses nothing.

@@ -9,19 +9,23 @@ AT_RATIO = "/ratio-{ratio}"
 CELL = "{augmentation}/size-{size}/replicate-{replicate}/{backbone}"
 
 # All that the workflow writes lies in these, and in the report and the plan. Anything else there is not of its making.
-FOLDERS = ("data", "subsets", "gan", "synthetic", "fidelity", "weights", "cells", "external", "tables", "figures")
-FOLDERS += ("checkpoints", "logs", "benchmarks")
+FOLDERS = (
+    *("data", "subsets", "gan", "synthetic", "fidelity", "weights", "cells", "external", "tables", "figures"),
+    *("checkpoints", "logs", "benchmarks"),
+)
 # What an incomplete study's report adds: what is missing, and the report before it. A complete run takes them away.
 OF_INCOMPLETE = ("unfinished.json", "report.before.html", "tables/missing.csv")
 FILES = ("plan.json", "report.html", *OF_INCOMPLETE)
 
 
-def subset_folder(stage: str, size, replicate) -> PurePosixPath:
+def subset_folder(stage: str, size: int | str, replicate: int) -> PurePosixPath:
     """Folder, below results/<study>, of a stage that is run per (size, replicate): `subsets`, `gan`, `fidelity`, …"""
     return PurePosixPath(stage, SUBSET.format(size=size, replicate=replicate))
 
 
-def cell_folder(augmentation: str, size, replicate, backbone: str, stage: str = "cells") -> PurePosixPath:
+def cell_folder(
+    augmentation: str, size: int | str, replicate: int, backbone: str, stage: str = "cells"
+) -> PurePosixPath:
     """Folder, below results/<study>, of one classifier cell, or of its predictions for `external` images."""
     cell = CELL.format(augmentation=augmentation, size=size, replicate=replicate, backbone=backbone)
     return PurePosixPath(stage, cell)

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from typing import Self
 
 log = logging.getLogger("ganaug")
 
@@ -32,7 +33,7 @@ class Progress:
             dynamic_ncols=True,
         )
 
-    def update(self, n: float = 1, **figures) -> None:
+    def update(self, n: float = 1, **figures: object) -> None:
         self.done += n
         self.bar.set_postfix({k: _short(v) for k, v in figures.items()}, refresh=False)
         self.bar.update(n)
@@ -48,12 +49,12 @@ class Progress:
                 *(_short(rate), self.unit, left, shown),
             )
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.bar.close()
 
 
-def _short(value) -> str:
+def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

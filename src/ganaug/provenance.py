@@ -87,7 +87,7 @@ def git_commit() -> str | None:
     """
     here = Path(__file__).parent
 
-    def git(*arguments):
+    def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:

@@ -5,7 +5,7 @@ import json
 import os
 
 
-def derive_seed(study_seed: int, stage: str, **cell) -> int:
+def derive_seed(study_seed: int, stage: str, **cell: object) -> int:
     """Seed of a stage for one cell: the first 63 bits of SHA-256 over the canonical JSON of its identity.
 
     study_seed: the study's seed. stage: name of what is seeded. cell: what tells the cell from the others
@@ -29,7 +29,8 @@ def set_determinism(threads: int) -> None:
     if torch.cuda.is_available():
         # On a CPU what is used here is deterministic anyway, and asking for it costs seconds of imports per process.
         torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a help in debugging that takes 6 % of a GAN's time
+    # A help in debugging that takes 6 % of a GAN's time. The module has it only when it runs, so by name.
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     torch.backends.cudnn.benchmark = False
     # cuDNN rounds to TF32 unless told not to.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

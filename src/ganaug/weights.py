@@ -92,7 +92,7 @@ def from_timm(settings: Settings) -> dict[str, torch.Tensor]:
     import timm
 
     cfg = timm.models.get_pretrained_cfg(settings.backbone)
-    url = (cfg and cfg.url) or ""
+    url = cfg.url if cfg and isinstance(cfg.url, str) else ""  # for some a pair, which names no file to fetch
     if not is_url(url) and cfg and cfg.hf_hub_id:
         url = f"https://huggingface.co/{cfg.hf_hub_id}/resolve/main/model.safetensors"
     if not is_url(url):

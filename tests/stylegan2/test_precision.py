@@ -53,10 +53,10 @@ def test_half_blocks_give_nearly_the_same(dtype):
 
 def test_the_highest_resolutions_alone_are_half_and_4_pixels_never():
     generator, discriminator = networks(torch.bfloat16, 2)
-    assert [b.half for b in generator.synthesis.blocks] == [None, None, torch.bfloat16, torch.bfloat16]
-    assert [getattr(discriminator, f"b{r}").half for r in (32, 16, 8)] == [torch.bfloat16] * 2 + [None]
+    assert [b.half_type for b in generator.synthesis.blocks] == [None, None, torch.bfloat16, torch.bfloat16]
+    assert [getattr(discriminator, f"b{r}").half_type for r in (32, 16, 8)] == [torch.bfloat16] * 2 + [None]
     generator, _ = networks(torch.bfloat16, 10)
-    assert [b.half for b in generator.synthesis.blocks] == [None, *[torch.bfloat16] * 3]
+    assert [b.half_type for b in generator.synthesis.blocks] == [None, *[torch.bfloat16] * 3]
     seen = []
     generator.synthesis.b16.conv1.register_forward_hook(lambda module, args, out: seen.append(out.dtype))
     generator(*inputs())
@@ -88,7 +88,7 @@ def test_training_in_half_precision_follows_float32(precision, tmp_path):
         settings = TrainingSettings(**{**SETTINGS, **changes, "precision": name, "half_resolutions": 1})
         t, rows[name], _ = train(images_in_hand(), settings, 1, CPU, Checkpoints(tmp_path / name))
     assert {p.dtype for p in t.generator.parameters()} == {torch.float32}
-    assert t.generator.synthesis.b8.half == getattr(torch, precision) and t.average.synthesis.b8.half is None
+    assert t.generator.synthesis.b8.half_type == getattr(torch, precision) and t.average.synthesis.b8.half_type is None
     for exact, half in zip(rows["float32"], rows[precision], strict=True):
         assert half["ada_p"] == exact["ada_p"]
         for loss in ("loss_g", "loss_d", "r1", "path_length"):

@@ -1,7 +1,7 @@
 """Tables of the predictions class by class and bin by bin: confusion, sensitivity and specificity, reliability."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,7 @@ def reliabilities(predictions: Mapping[tuple, Predictions]) -> pd.DataFrame:
     return _stacked(predictions, lambda p: reliability(p.probabilities, np.asarray(p.labels == p.predicted)))
 
 
-def _stacked(predictions: Mapping[tuple, Predictions], table) -> pd.DataFrame:
+def _stacked(predictions: Mapping[tuple, Predictions], table: Callable[[Predictions], pd.DataFrame]) -> pd.DataFrame:
     parts = []
     for cell, p in predictions.items():
         part = table(p)

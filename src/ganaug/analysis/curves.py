@@ -25,17 +25,20 @@ def curves(evidence: Evidence) -> pd.DataFrame:
         for size in s.size_names:
             for backbone in s.backbones:
                 cells = [evidence.predictions.get((augmentation, size, r, backbone)) for r in s.replicate_numbers]
-                first = next(filter(None, cells), None)
-                for k, name in enumerate(first.classes if first else []):
+                first = next((p for p in cells if p is not None), None)
+                if first is None:
+                    continue
+                for k, name in enumerate(first.classes):
                     positive = first.labels == name
                     if positive.all() or not positive.any():
                         continue
-                    for kind, found in _of_class([p and p.probabilities[:, k] for p in cells], positive, draws).items():
+                    scores = [None if p is None else p.probabilities[:, k] for p in cells]
+                    for kind, found in _of_class(scores, positive, draws).items():
                         rows = [mean_interval(v, b, draws, s.confidence)[:3] for v, b in zip(*found, strict=True)]
                         part = pd.DataFrame(np.clip(rows, 0, 1), columns=["y", "ci_low", "ci_high"])
                         cell = {"augmentation": augmentation, "size": size, "backbone": backbone}
-                        cell |= {"class": name, "curve": kind, "x": POINTS}
-                        parts.append(pd.concat([pd.DataFrame(cell), part], axis=1))
+                        cell |= {"class": name, "curve": kind}
+                        parts.append(pd.concat([pd.DataFrame({**cell, "x": POINTS}), part], axis=1))
     columns = ["augmentation", "size", "backbone", "class", "curve", "x", "y", "ci_low", "ci_high"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
@@ -44,9 +47,9 @@ def _of_class(scores: list[np.ndarray | None], positive: np.ndarray, draws: Draw
     """Per kind of curve (values [G, R], samples [G, B, R]) on the points, from the replicates' scores, [N] each; NaN of
     a missing replicate."""
 
-    def drawn_points(weights):
-        nothing = np.full((len(KINDS), len(weights), len(POINTS)), np.nan)
-        return [nothing if s is None else points(s, positive, weights) for s in scores]
+    def drawn_points(weights: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        nothing = np.full((len(weights), len(POINTS)), np.nan)
+        return [(nothing, nothing) if s is None else points(s, positive, weights) for s in scores]
 
     own, drawn = drawn_points(np.ones((1, len(positive)))), drawn_points(draws.images)
     return {

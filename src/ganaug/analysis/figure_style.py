@@ -1,19 +1,23 @@
 """Look of the figures: colours safe for the colour-blind, told apart by marker and dash in grey print too."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import LineStyleType, RcKeyType
 
 from ganaug.analysis.results import Grid
 
 # Okabe and Ito, "Color Universal Design" (2008), the yellow left out: too faint on white.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 2)))
+DASHES: tuple[LineStyleType, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 2)))
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
     "text.parse_math": False,  # a dollar sign in a class name is one
@@ -62,7 +66,7 @@ def size_colours(sizes: list[str]) -> dict[str, tuple]:
     return dict(zip(sizes, matplotlib.colormaps["viridis"](np.linspace(0.05, 0.85, len(sizes))), strict=True))
 
 
-def size_positions(subsets, sizes: list[str]) -> dict[str, float]:
+def size_positions(subsets: pd.DataFrame, sizes: list[str]) -> dict[str, float]:
     """Place of each size on an axis of images per class: the number itself, or for `all` its mean over the classes, and
     none where all its subsets are missing.
 
@@ -73,7 +77,7 @@ def size_positions(subsets, sizes: list[str]) -> dict[str, float]:
     return {size: float(per_class[size]) if size == "all" else float(size) for size in known}
 
 
-def size_axis(axes, positions: dict[str, float]) -> None:
+def size_axis(axes: Axes, positions: dict[str, float]) -> None:
     """A logarithmic axis of images per class with a tick at each size."""
     axes.set_xscale("log")
     low, high = min(positions.values()), max(positions.values())
@@ -105,9 +109,9 @@ def counted(settings: Grid) -> str:
     return f"{'up to ' if settings.missing else ''}n = {n} replicate{'s' if n > 1 else ''}"
 
 
-def say_missing(axes, series: list[str] | None = None, of: int = 0) -> None:
+def say_missing(axes: Axes, series: list[str] | None = None, of: int = 0) -> None:
     """The word in place of what an incomplete study has nothing of; or, of so many series, those that are missing."""
-    look = {"transform": axes.transAxes, "color": "#777777", "style": "italic"}
+    look: dict[str, Any] = {"transform": axes.transAxes, "color": "#777777", "style": "italic"}
     if series is None or len(series) == of:
         axes.text(0.5, 0.5, "missing", ha="center", va="center", **look)
     elif series:
@@ -122,6 +126,6 @@ def nothing_there(title: str) -> Figure:
     return figure
 
 
-def size_title(size) -> str:
+def size_title(size: str) -> str:
     """A size in words."""
     return f"{size} per class" if size != "all" else "all images"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from ganaug.analysis.figure_style import FigureSettings, counted, panels, say_missing, series_style, size_title
@@ -79,7 +80,7 @@ def _rows(settings: FigureSettings) -> list[tuple[str, str]]:
     return [(size, backbone) for backbone in settings.backbones for size in dict.fromkeys([names[0], names[-1]])]
 
 
-def _gone(rows, settings: FigureSettings) -> list[str]:
+def _gone(rows: pd.DataFrame, settings: FigureSettings) -> list[str]:
     """The augmentations without a row, all of whose cells are missing."""
     return [name for name in settings.augmentations if name not in set(rows["augmentation"])]
 

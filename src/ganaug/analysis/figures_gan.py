@@ -39,7 +39,8 @@ def gan_training(results: Path, settings: FigureSettings) -> Figure:
     log = read_table(results / "tables" / "gan_training.csv", ["size", "replicate", "kimg", "quantity", "value"])
     curve = read_table(results / "tables" / "fidelity_curve.csv", ["size", "replicate", "kimg", "extractor", "value"])
     parts = {label: log[log["quantity"] == q] for q, label in TRAINING.items() if (log["quantity"] == q).any()}
-    for (extractor, metric), rows in curve.groupby(["extractor", "metric"], sort=False):
+    for key, rows in curve.groupby(["extractor", "metric"], sort=False):
+        extractor, metric = map(str, key)
         parts[f"{readable(metric)}\n({extractor})"] = rows
     if not parts:
         return nothing_there("training of the GANs")
@@ -74,8 +75,8 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
 
     The floor: the training images in place of the synthetic ones.
     """
-    columns = ["size", "replicate", "class", "reference", "extractor", "metric", "value", "floor"]
-    table = read_table(results / "tables" / "fidelity.csv", columns)
+    needed = ["size", "replicate", "class", "reference", "extractor", "metric", "value", "floor"]
+    table = read_table(results / "tables" / "fidelity.csv", needed)
     table = table[table["reference"] == "held out"]
     subsets = read_table(results / "tables" / "subsets.csv", ["size", "replicate", "class", "images"])
     positions = size_positions(subsets, settings.size_names)
@@ -92,9 +93,9 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
             ours, style = rows[rows["class"] == name], series_style(index)
             moved = beside(positions, index, len(classes))
             axes.scatter(ours["size"].map(moved), ours["value"], s=9, alpha=0.4, color=style["color"], linewidths=0)
-            means = ours.groupby("size")["value"].mean().reindex(moved)
+            means = ours.groupby("size")["value"].mean().reindex(list(moved))
             axes.plot(list(moved.values()), means, label="all classes" if name == "all" else name, **style)
-        floors = rows[rows["class"] == "all"].groupby("size")["floor"].mean().reindex(positions)
+        floors = rows[rows["class"] == "all"].groupby("size")["floor"].mean().reindex(list(positions))
         label = "real images instead, all classes"
         axes.plot(list(positions.values()), floors, label=label, color="#777777", linewidth=1, linestyle=":")
         size_axis(axes, positions)

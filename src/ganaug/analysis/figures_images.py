@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ganaug.analysis.figure_style import FigureSettings, panels, say_missing, size_title
@@ -29,13 +30,11 @@ def real_and_generated(results: Path, settings: FigureSettings) -> Figure:
     """Training images and generated ones of replicate 1: the first of each class, none picked by hand."""
     rows = []
     for size in settings.size_names:
-        real, generated = (
-            results / subset_folder(s, size, 1) / n for s, n in (("subsets", "train"), ("synthetic", "images"))
-        )
-        rows.append((size, *(_image_set(path) if _there(path, settings) else None for path in (real, generated))))
-    classes = next((_classes(real[1]) for _, real, _ in rows if real), [])
+        paths = [results / subset_folder(s, size, 1) / n for s, n in (("subsets", "train"), ("synthetic", "images"))]
+        rows.append((size, [_image_set(path) if _there(path, settings) else None for path in paths]))
+    classes = next((_classes(real[1]) for _, (real, _) in rows if real), [])
     figure, grid = panels(len(rows), 2, 5.2, 0.8 * len(classes) + 0.3)
-    for (size, *kinds), pair in zip(rows, grid, strict=True):
+    for (size, kinds), pair in zip(rows, grid, strict=True):
         many = size_title(size)
         for axes, found, kind in zip(pair, kinds, ("real, in training", "generated"), strict=True):
             if found:
@@ -72,11 +71,11 @@ def closest_pairs(results: Path, settings: FigureSettings) -> Figure:
 
 def gan_progress(results: Path, settings: FigureSettings) -> Figure:
     """What each GAN of replicate 1 made of one latent per class as its training went on."""
-    drawn = []
+    drawn: list[tuple[str, dict[str, list], np.ndarray]] = []
     for size in settings.size_names:
         folder = results / subset_folder("gan", size, 1)
         if not settings.there(folder / "snapshots.npy"):
-            drawn.append((size, {}, []))
+            drawn.append((size, {}, np.empty(0)))
             continue
         snapshots = np.load(folder / "snapshots.npy", mmap_mode="r")
         table = read_table(folder / "snapshots.csv", ["index", "kimg", "image", "label"])
@@ -85,7 +84,7 @@ def gan_progress(results: Path, settings: FigureSettings) -> Figure:
         train = read_table(results / subset_folder("subsets", size, 1) / "train.csv", ["class", "label"])
         names = train.drop_duplicates("label").set_index("label")["class"]
         first = table[table["index"] == 0].drop_duplicates("label")
-        place = {names[r.label]: int(r.image) for r in first.itertuples()}
+        place = {names[k]: int(image) for k, image in zip(first["label"], first["image"], strict=True)}
         rows = {c: [snapshots[i, place[c]] for i in shown] for c in _classes(train) if c in place}
         drawn.append((size, rows, kimg[shown]))
     figure, grid = panels(len(drawn), 1, 9, 0.75 * max(1, *(len(rows) for _, rows, _ in drawn)) + 0.5)
@@ -105,7 +104,7 @@ def _there(path: Path, settings: FigureSettings) -> bool:
     return settings.there(path.with_name(path.name + ".npy"))
 
 
-def _no_images(axes) -> None:
+def _no_images(axes: Axes) -> None:
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -122,12 +121,14 @@ def _classes(table: pd.DataFrame) -> list[str]:
     return list(table.assign(index=table["label"].astype(int)).sort_values("index", kind="stable")["class"].unique())
 
 
-def _first_of_each(images, table, classes: list[str], count: int) -> tuple[dict[str, list], int]:
+def _first_of_each(
+    images: np.ndarray, table: pd.DataFrame, classes: list[str], count: int
+) -> tuple[dict[str, list], int]:
     rows = {name: [images[i] for i in np.flatnonzero(table["class"] == name)[:count]] for name in classes}
     return rows, images.shape[-1]
 
 
-def _mosaic(axes, rows: dict[str, list], side: int, names: bool = True) -> None:
+def _mosaic(axes: Axes, rows: dict[str, list], side: int, names: bool = True) -> None:
     """Rows of square images with thin white gaps, each row named on the left."""
     step, columns = side + GAP, max(len(r) for r in rows.values())
     canvas = np.full((len(rows) * step - GAP, columns * step - GAP), 255, np.uint8)

@@ -4,6 +4,8 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ganaug.analysis.figure_style import (
@@ -80,7 +82,14 @@ def ratio_sweep(results: Path, settings: FigureSettings) -> Figure:
     return figure
 
 
-def _against_size(results, settings, points, means, series: dict[str, tuple[int, dict]], label: str) -> Figure:
+def _against_size(
+    results: Path,
+    settings: FigureSettings,
+    points: pd.DataFrame,
+    means: pd.DataFrame,
+    series: dict[str, tuple[int, dict]],
+    label: str,
+) -> Figure:
     """Panels of backbones x metrics: means with intervals, one line per series, and a faint point per replicate.
 
     points, means: tables with a row per replicate, and per mean. series: legend text to the number of its style and
@@ -106,9 +115,11 @@ def _against_size(results, settings, points, means, series: dict[str, tuple[int,
     return figure
 
 
-def _draw_series(axes, points, means, positions, name: str, style: int) -> None:
+def _draw_series(
+    axes: Axes, points: pd.DataFrame, means: pd.DataFrame, positions: dict[str, float], name: str, style: int
+) -> None:
     look = series_style(style)
-    means = means.set_index("size").reindex(positions)
+    means = means.set_index("size").reindex(list(positions))
     x, y = np.array(list(positions.values())), means["mean"].to_numpy(float)
     # Limits are NaN for one replicate: no bar is drawn.
     low, high = means["ci_low"].to_numpy(float), means["ci_high"].to_numpy(float)
@@ -117,12 +128,12 @@ def _draw_series(axes, points, means, positions, name: str, style: int) -> None:
     axes.plot(x, y, label=name, **look)
 
 
-def _named(name: str, means) -> str:
+def _named(name: str, means: pd.DataFrame) -> str:
     """A series in the legend: marked where all of it is missing."""
     return f"{name} (missing)" if means["mean"].isna().all() else name
 
 
-def _select(table, where: dict):
+def _select(table: pd.DataFrame, where: dict) -> pd.DataFrame:
     for column, value in where.items():
         table = table[table[column] == value]
     return table
@@ -144,7 +155,7 @@ def confusion_matrices(results: Path, settings: FigureSettings) -> Figure:
     table = read_table(results / "tables" / "confusion.csv", columns)
     classes = list(table["label"].unique())
     counts = table.groupby(columns[:-1])["images"].sum()
-    cells = set(counts.index.droplevel(["label", "predicted"]))
+    cells = set(zip(table["augmentation"], table["size"], table["backbone"], strict=True))
     rows = [(a, b) for b in settings.backbones for a in settings.augmentations]
     side = max(1.9, 0.52 * len(classes))
     figure, grid = panels(len(rows), len(settings.sizes), side + 0.15, side + 0.15, labels=1.5)
@@ -172,7 +183,7 @@ def confusion_matrices(results: Path, settings: FigureSettings) -> Figure:
     return figure
 
 
-def _draw_matrix(axes, matrix: np.ndarray) -> None:
+def _draw_matrix(axes: Axes, matrix: np.ndarray) -> None:
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -118,23 +118,26 @@ class Evidence:
         ours, theirs = self.values(a, size, backbone, metric), self.values(b, size, backbone, metric)
         differences, width = ours[0] - theirs[0], 2.0 if metric == "mcc" else 1.0
         row = {"augmentation": a, "reference": b, "size": size, "backbone": backbone, "metric": metric}
-        row |= self._mean(differences, ours[1] - theirs[1], -width, width)
+        difference = self._mean(differences, ours[1] - theirs[1], -width, width)
+        row |= difference
         both = self.replicates(size, backbone, a, b)
         if not both:
             return row | {"test": "none", "p": math.nan, "margin": s.equivalence_margin, "p_equivalence": math.nan}
         differences = differences[[r - 1 for r in both]]
         if metric in IMAGE_TESTS:
-            p, image_error = self._image_test(a, b, size, backbone, metric, row["mean"], both)
+            p, image_error = self._image_test(a, b, size, backbone, metric, difference["mean"], both)
         else:
             image_error = float(np.nanstd(np.nanmean(ours[1] - theirs[1], 1), ddof=1))
-            p = normal_test(row["mean"], image_error)
+            p = normal_test(difference["mean"], image_error)
         name = IMAGE_TESTS.get(metric, "bootstrap") + ", of these classifiers"
         if len(both) >= replicates_needed(tests, 1 - s.confidence):
             name, p = "paired permutation over replicates", permutation_test(differences, self.seed)
         equivalence = equivalence_test(differences, image_error, s.equivalence_margin)
         return row | {"test": name, "p": p, "margin": s.equivalence_margin, "p_equivalence": equivalence}
 
-    def _image_test(self, a, b, size, backbone, metric, mean, replicates) -> tuple[float, float]:
+    def _image_test(
+        self, a: str, b: str, size: str, backbone: str, metric: str, mean: float, replicates: list[int]
+    ) -> tuple[float, float]:
         sums = [
             influence(self.predictions[a, size, r, backbone], metric)
             - influence(self.predictions[b, size, r, backbone], metric)

@@ -83,6 +83,8 @@ def _record(results: Path, path: Path) -> dict[str, dict[str, str]]:
 
 def _differences(reader: Path, read: dict[str, str], wanted: dict[str, str]) -> list[str]:
     """Image sets and lists that a stage read and should not have, or did not read as they are."""
-    lists = {path: digest for path, digest in read.items() if Path(path).suffix in (".npy", ".csv")}
+    lists: dict[str, str | None] = {
+        path: digest for path, digest in read.items() if Path(path).suffix in (".npy", ".csv")
+    }
     lists |= {path: read.get(path) for path in wanted}
     return [f"{reader}: {path}" for path in sorted(lists) if lists[path] != wanted.get(path)]

@@ -79,7 +79,7 @@ def score(p: Predictions) -> dict[str, float]:
         "macro_f1": float(f1_score(p.labels, p.predicted, **averages)),
         "mcc": float(matthews_corrcoef(p.labels, p.predicted)),
         "macro_auroc": float(np.mean(areas)) if areas else float("nan"),
-        "ece": calibration_error(p.probabilities, p.labels == p.predicted),
+        "ece": float(calibration_error(p.probabilities, p.labels == p.predicted)),
         "brier": float(squared_errors(p.probabilities, label_numbers(p)).mean()),
         **per_class,
     }
@@ -87,7 +87,7 @@ def score(p: Predictions) -> dict[str, float]:
 
 def label_numbers(p: Predictions) -> np.ndarray:
     """The place of each image's class among the classes, int [N]."""
-    return pd.Index(p.classes).get_indexer(p.labels)
+    return pd.Index(p.classes).get_indexer(pd.Index(p.labels))
 
 
 def _per_class(p: Predictions) -> dict[str, float]:

@@ -22,7 +22,7 @@ def ratio_sweep(evidence: Evidence, own_ratio: float) -> pd.DataFrame:
     s = evidence.settings
     ratios = {f"gan@{ratio}": float(ratio) for ratio in s.ratios} | {"gan": own_ratio}
     ratios |= {NO_AUGMENTATION: 0.0} if NO_AUGMENTATION in s.augmentations else {}
-    table = evidence.summary(sorted(ratios, key=ratios.get), s.size_names, list(OVERALL))
+    table = evidence.summary(sorted(ratios, key=lambda name: ratios[name]), s.size_names, list(OVERALL))
     table.insert(0, "ratio", table["augmentation"].map(ratios))
     return table
 

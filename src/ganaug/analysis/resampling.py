@@ -45,7 +45,7 @@ def resampled_scores(p: Predictions, weights: np.ndarray) -> dict[str, np.ndarra
     of its averages.
     """
     count = len(p.classes)
-    label, predicted = label_numbers(p), pd.Index(p.classes).get_indexer(p.predicted)
+    label, predicted = label_numbers(p), pd.Index(p.classes).get_indexer(pd.Index(p.predicted))
     cells = np.zeros((len(label), count * count), np.float32)
     cells[np.arange(len(label)), label * count + predicted] = 1
     confusion = (weights @ cells).reshape(-1, count, count).astype(np.float64)
@@ -62,7 +62,7 @@ def _scores(p: Predictions, label: np.ndarray, confusion: np.ndarray, weights: n
     specificity = (others - as_class + right) / others
     areas = np.stack([_area(p.probabilities[:, k], label == k, weights) for k in range(len(p.classes))], 1)
 
-    def mean(values):  # over the classes that have test images
+    def mean(values: np.ndarray) -> np.ndarray:  # over the classes that have test images
         return np.nanmean(np.where(present, values, np.nan), 1)
 
     balanced = mean(sensitivity)

@@ -101,6 +101,14 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     return table
 
 
+def row_of(table: pd.DataFrame, *key: str) -> pd.Series:
+    """The row of a table that has the key, a part per level, in its index. Raises ValueError where several have."""
+    row = table.xs(key if len(key) > 1 else key[0])
+    if not isinstance(row, pd.Series):
+        raise ValueError(f"{key} is no single row's")
+    return row
+
+
 def class_of(metric: str) -> str | None:
     """The class of a per-class metric (`sensitivity[COVID]` is of `COVID`), None for an average over classes."""
     return metric.split("[", 1)[1].removesuffix("]") if "[" in metric else None

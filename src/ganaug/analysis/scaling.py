@@ -82,7 +82,7 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
     correlation those with all the sizes that any replicate has.
     """
     s, rows = evidence.settings, []
-    sizes = sorted((size for size in s.size_names if size in per_class), key=per_class.get)
+    sizes = sorted((size for size in s.size_names if size in per_class), key=lambda size: per_class[size])
     n = np.array([per_class[size] for size in sizes], float)
     for backbone in s.backbones:
         found = {a: _values(evidence, a, sizes, backbone) for a in s.augmentations}
@@ -101,7 +101,7 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
                 low, high = _limits(samples, s.confidence) if s.replicates > 1 else (math.nan, math.nan)
                 row = {"quantity": quantity, "size": size, "value": float(value[0]), "ci_low": low, "ci_high": high}
                 row |= {"interval": "none" if math.isnan(low) else "percentile", "p": math.nan}
-                equal = row["value"] * per_class.get(size, math.nan)
+                equal = float(value[0]) * per_class.get(size, math.nan)
                 beyond = quantity == "multiplier" and not n.min() <= equal <= n.max()
                 rows.append(cell | row | {"beyond": beyond})
     return pd.DataFrame(rows)

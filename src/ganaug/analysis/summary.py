@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ganaug.analysis.missing import add_argument, read_unfinished
-from ganaug.analysis.results import OVERALL, SHOWN, read_table
+from ganaug.analysis.results import OVERALL, SHOWN, read_table, row_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def as_text(summary: pd.DataFrame) -> str:
                 if len(cell):
                     names = [*([backbone] if several else []), size, augmentation]
                     n = cell.loc[SHOWN[0], "replicates"]
-                    shown = [_shown(cell.loc[m]) if n else "missing" for m in SHOWN]
+                    shown = [_shown(row_of(cell, m)) if n else "missing" for m in SHOWN]
                     rows.append([*names, *shown, str(n)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

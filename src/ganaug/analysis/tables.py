@@ -172,7 +172,7 @@ def scored(scores: dict[tuple, dict[str, float]]) -> pd.DataFrame:
 def images_per_class(subsets: pd.DataFrame) -> dict[str, float]:
     """Real images per class behind each size, training and validation: the mean over classes and replicates."""
     whole = subsets.groupby(["size", "replicate", "class"])["images"].sum()
-    return whole.groupby("size").mean().to_dict()
+    return {str(size): float(images) for size, images in whole.groupby("size").mean().items()}
 
 
 def _check_same_test(path: Path, p: Predictions, first: Predictions) -> None:
@@ -228,7 +228,7 @@ def collect(results: Path, grid: Grid, stage: str, name: str, columns: list[str]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["size", "replicate", *columns])
 
 
-def _insert(table: pd.DataFrame, **values) -> pd.DataFrame:
+def _insert(table: pd.DataFrame, **values: int | str) -> pd.DataFrame:
     for position, (name, value) in enumerate(values.items()):
         table.insert(position, name, value)
     return table

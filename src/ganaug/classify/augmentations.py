@@ -86,7 +86,7 @@ def border(settings: dict) -> Callable:
     """The outer edge of every image, of a share of its side; the middle, with the lungs, is black."""
     import numpy as np
 
-    def keep_border(images):
+    def keep_border(images: np.ndarray) -> np.ndarray:
         side, kept = images.shape[-1], np.array(images)
         edge = round(settings["border"] * side)
         kept[:, edge : side - edge, edge : side - edge] = 0

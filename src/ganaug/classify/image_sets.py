@@ -26,7 +26,7 @@ class ImageSet:
         rows = read_csv(table, dtype={"class": str, "image": str})
         if len(array) != len(rows):
             raise UserError(f"{images} has {len(array)} images, {table} {len(rows)} rows; delete both and run again")
-        by_label = dict(sorted(rows[["label", "class"]].drop_duplicates().itertuples(index=False)))
+        by_label: dict[int, str] = dict(sorted(rows[["label", "class"]].drop_duplicates().itertuples(index=False)))
         return cls(array, rows["label"].to_numpy(np.int64, copy=True), tuple(by_label.values()), tuple(rows["image"]))
 
     def joined(self, other: "ImageSet") -> "ImageSet":

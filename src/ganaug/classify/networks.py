@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ def pretrained(backbone: str, weights: Path, classes: int, seed: int) -> torch.n
 
     torch.manual_seed(derive_seed(seed, "initial weights"))
     try:
-        model = timm.create_model(
+        model: Any = timm.create_model(  # a module and what timm adds to it
             backbone, pretrained=True, in_chans=1, num_classes=classes, pretrained_cfg_overlay={"file": str(weights)}
         )
     except (RuntimeError, KeyError) as error:
@@ -70,7 +71,8 @@ def network_input(model: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
 
     Its mean and standard deviation are averaged over the colours.
     """
-    mean, std = (float(np.mean(model.pretrained_cfg[key])) for key in ("mean", "std"))
+    config: Any = model.pretrained_cfg  # which timm adds to a module
+    mean, std = (float(np.mean(config[key])) for key in ("mean", "std"))
     return ((pixels - mean) / std).to(next(model.parameters()).device, memory_format=torch.channels_last)
 
 

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     set_determinism(args.threads)
     model, classes, input_size = load(args.model)
-    model = model.to(pick_device(args.device), memory_format=torch.channels_last)
+    model = model.to(pick_device(args.device)).to(memory_format=torch.channels_last)
     images = labelled(args.images, args.table, classes)
     write_csv(args.predictions, predictions(images, probabilities(model, images, input_size)))
 

@@ -7,6 +7,7 @@ that does nothing gives the very predictions of `none`.
 
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,11 @@ class Trainer:
         self.steps_per_epoch = settings.steps_per_epoch or math.ceil(len(real.labels) / settings.batch)
         self.steps = settings.epochs * self.steps_per_epoch
         images = real if synthetic is None else real.joined(synthetic)
-        self.images = images if augmentation.real else synthetic
+        if not augmentation.real:
+            if synthetic is None:
+                raise ValueError(f"{settings.augmentation} trains on synthetic images alone, and there are none")
+            images = synthetic
+        self.images = images
         self.transform = augmentation.transform and augmentation.transform(settings.augmentation_settings)
         mix = augmentation.batch_transform
         self.mix = mix and mix(settings.augmentation_settings, classes)
@@ -79,7 +84,8 @@ class Trainer:
         self.rate = math.nan  # of the last step
         self.losses: list[float] = []  # of this epoch
         self.rows: list[dict] = []
-        self.best_loss, self.best_weights = math.inf, None
+        self.best_loss = math.inf
+        self.best_weights: dict | None = None
 
     @property
     def epoch_ends(self) -> bool:
@@ -100,14 +106,14 @@ class Trainer:
         torch.manual_seed(derive_seed(self.seed, "dropout", step=step))
         self.model.train()
         made = self.model(network_input(self.model, pixels))
-        loss = weighted_loss(made, labels.to(self.weights.device), self.weights)
+        mean_loss = weighted_loss(made, labels.to(self.weights.device), self.weights)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        mean_loss.backward()
         self.optimiser.step()
-        if not math.isfinite(loss := loss.item()):
+        if not math.isfinite(loss := mean_loss.item()):
             raise NotFinite(f"the training loss is {loss} at step {step}; lower classifier.learning_rate")
         self.losses.append(loss)
-        self.rate = self.schedule.get_last_lr()[0]
+        self.rate = float(self.schedule.get_last_lr()[0])
         self.schedule.step()
         self.done = step
         return loss
@@ -137,6 +143,8 @@ class Trainer:
         A row per epoch: epoch, step, learning_rate, train_loss, validation_loss, validation_balanced_accuracy,
         selected.
         """
+        if self.best_weights is None:
+            raise ValueError("no epoch has ended")
         self.model.load_state_dict(self.best_weights)
         history = pd.DataFrame(self.rows)
         return history.assign(selected=history.index == history["validation_loss"].idxmin())
@@ -175,7 +183,7 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup + 1) / (steps - warmup + 1)))
 
 
-def batch_indices(images: int, batch: int, seed: int):
+def batch_indices(images: int, batch: int, seed: int) -> Iterator[np.ndarray]:
     """Endless batches of image numbers: pass after pass over all images, each in a seeded order of its own."""
     waiting, passes = np.empty(0, np.int64), 0
     while True:

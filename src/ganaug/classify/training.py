@@ -7,6 +7,7 @@ synthetic images do not buy more of them.
 
 import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint-seconds", type=float, default=600, help="between checkpoints")
 
 
-def run(args: argparse.Namespace):
+def run(args: argparse.Namespace) -> Callable[[], None]:
     settings = Settings(**args.settings)
     set_determinism(args.threads)
     device = pick_device(args.device)
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace):
         region = augmentation.region(settings.augmentation_settings)
         real, validation, test = (images.changed(region) for images in (real, validation, test))
     model = pretrained(settings.backbone, args.weights, len(real.classes), args.seed)
-    model = model.to(device, memory_format=torch.channels_last)  # a quarter less time on a CPU too
+    model = model.to(device).to(memory_format=torch.channels_last)  # a quarter less time on a CPU too
     trainer = Trainer(model, real, validation, synthetic, settings, args.seed)
     checkpoints = Checkpoints(args.checkpoints / checkpoint_key(identity(args, settings, device), SOURCES))
     with checkpoints.named_where_numbers_are_lost(), StopSignal() as stop:

@@ -71,8 +71,8 @@ def distances(hashes: np.ndarray, classes: np.ndarray, copies: dict[int, dict[st
         different = classes[rows, None] != classes[None, start:]
         apart = np.triu(different, k=1)  # each pair once; the columns begin with the rows
         counts[DIFFERENT] += np.bincount(differing_bits(hashes[rows], hashes[start:])[apart], minlength=257)
-    rows = [(kind, d, int(n)) for kind, found in counts.items() for d, n in enumerate(found) if n]
-    return pd.DataFrame(rows, columns=["kind", "distance", "pairs"])
+    pairs = [(kind, d, int(n)) for kind, found in counts.items() for d, n in enumerate(found) if n]
+    return pd.DataFrame(pairs, columns=["kind", "distance", "pairs"])
 
 
 def choose(table: pd.DataFrame) -> int:

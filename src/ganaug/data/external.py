@@ -73,8 +73,7 @@ def check_classes(images: pd.DataFrame, classes: list[str]) -> None:
 
 def copies_of_own(images: pd.DataFrame, own: pd.DataFrame, distance: int) -> pd.DataFrame:
     """file, copy_of: external images that are copies or near-copies of the study's own."""
-    hashes = [unpacked(table["perceptual_hash"]) for table in (images, own)]
-    near = near_pairs_between(*hashes, distance)
+    near = near_pairs_between(unpacked(images["perceptual_hash"]), unpacked(own["perceptual_hash"]), distance)
     pairs = {(images["file"].iloc[i], own["file"].iloc[j]) for i, j in near}
     same = images.merge(own, on="pixels_sha256", suffixes=("", "_own"))
     pairs |= set(zip(same["file"], same["file_own"], strict=True))

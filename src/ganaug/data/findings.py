@@ -7,7 +7,7 @@ from ganaug.data.rays import smooth_noise
 FINDINGS = ("Normal", "Ground-glass", "Focal opacity", "Interstitial")
 
 
-def draw_finding(finding: str, lung, x, y, rng: np.random.Generator) -> np.ndarray:
+def draw_finding(finding: str, lung: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Added attenuation (dimensionless, along the ray) of a finding; float32 [H, W], zero outside the lungs.
 
     lung: path length in aerated lung, cm, [H, W]. x, y: film coordinates in cm. The severity is drawn from hardly
@@ -19,19 +19,19 @@ def draw_finding(finding: str, lung, x, y, rng: np.random.Generator) -> np.ndarr
     return (added(lung, x, y, rng) * np.clip(lung / 5, 0, 1)).astype(np.float32)
 
 
-def _places(lung, rng, weight, count):
+def _places(lung: np.ndarray, rng: np.random.Generator, weight: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
     """`count` pixels drawn with probability in proportion to `weight` within the lungs, as (rows, columns)."""
     mass = np.cumsum((weight * np.clip(lung - 2, 0, 8)).ravel())
     flat = np.searchsorted(mass, rng.random(count) * mass[-1] * (1 - 1e-6))
     return np.unravel_index(np.minimum(flat, lung.size - 1), lung.shape)
 
 
-def _bounds(lung, x, y):
+def _bounds(lung: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.floating]:
     inside = lung > 2
     return np.percentile(y[inside], [2, 98]), np.percentile(np.abs(x[inside]), 97)
 
 
-def _ground_glass(lung, x, y, rng):
+def _ground_glass(lung: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Soft blobs near the pleura of both lungs, more in the lower zones (a Gaussian ball projects to a Gaussian)."""
     severity, low = rng.uniform(0.4, 1.8), rng.uniform(1.0, 2.0)
     (top, bottom), side = _bounds(lung, x, y)
@@ -39,7 +39,7 @@ def _ground_glass(lung, x, y, rng):
     weight = np.clip(np.abs(x) / side, 0, 1) ** 4 * height**low
     total = np.zeros_like(lung)
     for half in (x < 0, x >= 0):
-        n = rng.integers(4, 9)
+        n = int(rng.integers(4, 9))
         r, c = _places(lung, rng, weight * half, n)
         for row, column, size, strength in zip(r, c, rng.uniform(1.5, 3.4, n), rng.uniform(0.5, 1, n), strict=True):
             u, v = x - x[row, column], y - y[row, column]
@@ -47,7 +47,7 @@ def _ground_glass(lung, x, y, rng):
     return severity * 0.75 * np.tanh(total) * np.maximum(1 + 0.35 * smooth_noise(rng, x, y, 1.2), 0)
 
 
-def _focal(lung, x, y, rng):
+def _focal(lung: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One dense opacity with an uneven edge."""
     severity, size = rng.uniform(0.7, 2.1), rng.uniform(2.0, 4.5)
     (top, bottom), side = _bounds(lung, x, y)
@@ -62,7 +62,7 @@ def _focal(lung, x, y, rng):
     return severity * np.clip((1.15 - away) / rng.uniform(0.45, 1.1), 0, 1)
 
 
-def _interstitial(lung, x, y, rng):
+def _interstitial(lung: np.ndarray, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Lines (ridges of random fields at two scales) and small nodules all over both lungs."""
     severity = rng.uniform(0.35, 1.4)
     (top, bottom), _ = _bounds(lung, x, y)

@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +53,10 @@ def decode(content: bytes, name: str = "") -> Decoded:
     try:
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            image_format = "JPEG" if image.format == "MPO" else image.format  # a photograph with a second one inside
+            image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+            image_format = (
+                "JPEG" if image.format == "MPO" else image.format or ""
+            )  # a photograph with a second one inside
             most = MAX_SCANNED // _scans(content) if image_format == "JPEG" else MAX_PIXELS
             if image.width * image.height > most or max(image.size) > MAX_SIDE:
                 raise Unusable("too large")
@@ -112,6 +114,7 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, str | None]:
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     if image.mode == "L" and not transparent:
         return np.asarray(image), None
+    convert: Callable[[Image.Image], Image.Image | np.ndarray]
     if image.mode.startswith("I") or image.mode == "F":
         ranges = [_finite(band) for band in _bands(image)]
         low, high = (pick(values[i] for values in ranges) for i, pick in enumerate((min, max)))
@@ -122,7 +125,7 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, str | None]:
         convert = _on_black if transparent else lambda band: band.convert("RGB").convert("L")
     pixels, top = np.empty((image.height, image.width), np.uint8), 0
     for band in _bands(image):
-        pixels[top : top + band.height] = convert(band)
+        pixels[top : top + band.height] = np.asarray(convert(band))
         top += band.height
     return pixels, problem
 

@@ -5,6 +5,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ class Settings:
     source: str
     classes: list[str] | None
     max_bad_share: float
-    near_copy_distance: int | str
+    near_copy_distance: int | Literal["auto"]
     follow_links: bool = False
 
 
@@ -101,17 +102,20 @@ def make_manifest(
     if known is not None:
         _check_known(manifest, known)
     table = _distances(root, manifest)
-    auto = settings.near_copy_distance == "auto"
-    threshold = choose(table) if auto else settings.near_copy_distance
+    if settings.near_copy_distance == "auto":
+        threshold, chosen = choose(table), "from these distances"
+    else:
+        threshold, chosen = settings.near_copy_distance, "in the config"
     _group(manifest, threshold, known)
     used = manifest[manifest["status"] == "used"]
     members = used.groupby("group")["file"].transform("size")
     kind = "near-copy" if known is None else "near-copy or same group"
-    for row in used[members > 1].itertuples():
-        problems.append(_problem(row.file, row[2], kind, f"kept together in group {row.group[:12]}"))
+    alike = used[members > 1]
+    for file, label, group in zip(alike["file"], alike["class"], alike["group"], strict=True):
+        problems.append(_problem(file, label, kind, f"kept together in group {group[:12]}"))
     listed = pd.DataFrame(problems, columns=["file", "class", "problem", "action"])
     listed = listed.sort_values(["problem", "class", "file"], ignore_index=True)
-    return manifest, listed, table, describe(table, threshold, "from these distances" if auto else "in the config")
+    return manifest, listed, table, describe(table, threshold, chosen)
 
 
 def inspect(root: Path, file: str, label: str, follow_links: bool = False) -> dict:
@@ -169,10 +173,11 @@ def _leave_out_copies(manifest: pd.DataFrame) -> list[dict]:
     for _, copies in used[used["pixels_sha256"].duplicated(keep=False)].groupby("pixels_sha256", sort=True):
         contradictory = copies["class"].nunique() > 1
         reason = "copy in another class" if contradictory else "copy in its class"
-        for position, row in enumerate(copies.sort_values("file").itertuples()):
+        copies = copies.sort_values("file")
+        for position, (row, file, label) in enumerate(zip(copies.index, copies["file"], copies["class"], strict=True)):
             if contradictory or position:
-                manifest.loc[row.Index, ["status", "reason"]] = "left out", reason
-                problems.append(_problem(row.file, row[2], reason, "left out"))
+                manifest.loc[row, ["status", "reason"]] = "left out", reason
+                problems.append(_problem(file, label, reason, "left out"))
     return problems
 
 
@@ -191,8 +196,9 @@ def _distances(root: Path, manifest: pd.DataFrame) -> pd.DataFrame:
     """How far copies and different films lie from each other, from copies made of some hundred used files."""
     used = manifest[manifest["status"] == "used"].reset_index(drop=True)
     copies = {}
-    for row in used.sort_values("pixels_sha256").head(COPIED).itertuples():  # by hash: drawn, but the same every time
-        copies[row.Index] = copy_hashes(decode(read_file(root / row.file), row.file).pixels)
+    drawn = used.sort_values("pixels_sha256").head(COPIED)  # by hash: drawn, but the same every time
+    for row, file in zip(drawn.index, drawn["file"], strict=True):
+        copies[row] = copy_hashes(decode(read_file(root / file), file).pixels)
     return distances(unpacked(used["perceptual_hash"]), used["class"].to_numpy(), copies)
 
 

@@ -73,7 +73,7 @@ def render_phantom(finding: str, resolution: int, person_seed: int, finding_seed
     return (255 * film + 0.5).astype(np.uint8)
 
 
-def _film(pixels: int, rng):
+def _film(pixels: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Film coordinates in cm: field of view, shift and tilt of the cassette."""
     field, tilt = rng.uniform(32, 36.5), rng.normal(0, 0.03)
     across, down = rng.normal(0, 0.5), rng.normal(-1.0, 0.8)
@@ -83,7 +83,7 @@ def _film(pixels: int, rng):
     return c * u - s * v + across, s * u + c * v + down
 
 
-def _devices(thorax: Thorax, x, y, rng):
+def _devices(thorax: Thorax, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Benign things in any class: ECG leads, a feeding tube, a calcified nodule."""
     added = np.zeros_like(x)
     if rng.random() < 0.15:
@@ -103,7 +103,13 @@ def _devices(thorax: Thorax, x, y, rng):
     return added.astype(np.float32)
 
 
-def _expose(attenuation, added, exposure_rng, noise_rng, resolution):
+def _expose(
+    attenuation: np.ndarray,
+    added: np.ndarray,
+    exposure_rng: np.random.Generator,
+    noise_rng: np.random.Generator,
+    resolution: int,
+) -> np.ndarray:
     """Rays to film, float [resolution, resolution] in [0, 1].
 
     Scatter, window and noise level are taken from the film without the finding: they then tell nothing of it.

@@ -1,5 +1,7 @@
 """Which pool images train and which validate in a replicate: one nested order for all sizes."""
 
+from typing import Literal
+
 import pandas as pd
 
 from ganaug.data.splits import fits, owners, shuffled
@@ -33,6 +35,6 @@ def ordered_pool(splits: pd.DataFrame, validation_share: float, seed: int) -> pd
     return pd.concat(parts, ignore_index=True)
 
 
-def take(pool: pd.DataFrame, size: int | str) -> pd.DataFrame:
+def take(pool: pd.DataFrame, size: int | Literal["all"]) -> pd.DataFrame:
     """The first `size` images of each class of an ordered pool, or all of it; in its order."""
     return pool if size == "all" else pool[pool.groupby("class").cumcount() < size]

@@ -61,11 +61,11 @@ def check_sizes(splits: pd.DataFrame, sizes: list) -> pd.DataFrame:
 
 def check_training(table: pd.DataFrame, settings: Settings) -> None:
     """Raises UserError where a class is left with fewer than `least_train` training images beside its validation."""
-    for row in table.itertuples(name="Row"):
-        train = row.asked - max(1, round(settings.validation_share * row.asked))
+    for size, name, asked in zip(table["size"], table["class"], table["asked"], strict=True):
+        train = asked - max(1, round(settings.validation_share * asked))
         if train < settings.least_train:
             raise UserError(
-                f"size {row.size}: class {row[2]!r} has {row.asked} images, so about {train} to train on, but "
+                f"size {size}: class {name!r} has {asked} images, so about {train} to train on, but "
                 f"{settings.least_train} are needed (fidelity.kid_subset_size and fidelity.prc_neighborhood ask for "
                 "them, where there are GANs). Add images, or lower these settings"
             )

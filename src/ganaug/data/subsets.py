@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ganaug.data.images import pack
 from ganaug.data.roles import ordered_pool, take
@@ -15,7 +16,7 @@ class Settings:
     """size: real images per class, validation included, or `all`. validation_share: in (0, 0.5]. resolution: pixels.
     classes: their order, which numbers the labels; None for sorted by name."""
 
-    size: int | str
+    size: int | Literal["all"]
     validation_share: float
     resolution: int
     classes: list[str] | None

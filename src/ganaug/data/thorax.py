@@ -95,7 +95,7 @@ def project(person: Person, x: np.ndarray, y: np.ndarray, rng: np.random.Generat
     return Thorax(soft.astype(np.float32), lung.astype(np.float32), bone.astype(np.float32), markings)
 
 
-def body_chord(p: Person, x, y, rng):
+def body_chord(p: Person, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Skin to skin: trunk, shoulders, neck, breasts."""
     wide = p.width + p.fat + (8.0 + p.fat) / (1 + np.exp((y - p.shoulders) / 2.0)) + 0.05 * np.maximum(y, 0)
     trunk = 2 * (p.depth + p.fat) * np.sqrt(np.maximum(1 - np.abs(x / wide) ** 2.5, 0))
@@ -113,7 +113,7 @@ def body_chord(p: Person, x, y, rng):
     return body
 
 
-def _cage(p: Person, x, y):
+def _cage(p: Person, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Chord of the cage's inside, and its half-width at each y."""
     s = np.clip((y - p.apex) / (5.0 - p.apex), 0, 1)
     reach = 4.8 + (p.width - 4.8) * np.sqrt(1 - (1 - s) ** 2.1) - 0.010 * np.maximum(y - 6, 0) ** 2
@@ -122,7 +122,7 @@ def _cage(p: Person, x, y):
     return np.where(y > p.apex, chord, 0), reach
 
 
-def _lungs(p: Person, x, y, cage):
+def _lungs(p: Person, x: np.ndarray, y: np.ndarray, cage: np.ndarray) -> np.ndarray:
     """Cage less mediastinum and less what lies below the domes y = base + k (x - xc)² + k' z²."""
     top = np.clip((y - p.apex) / 4.0, 0, 1)
     medial = 5.0 - (5.0 - p.mediastinum) * np.sqrt(1 - (1 - top) ** 2)
@@ -140,7 +140,7 @@ def _lungs(p: Person, x, y, cage):
     return lung
 
 
-def _heart(p: Person, x, y, rng):
+def _heart(p: Person, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Chords of the heart, and of aorta, caval vein and hila."""
     x = x - 2.5 * p.rotation * 3
     floor = (p.base[0] + p.base[1]) / 2
@@ -159,7 +159,7 @@ def _heart(p: Person, x, y, rng):
     return heart, great
 
 
-def _airways(p: Person, x, y, rng):
+def _airways(p: Person, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     shift = rng.normal(0.1, 0.25)
     carina = -4.2 + rng.normal(0, 0.4)
     middle = shift + 3 * p.rotation
@@ -171,7 +171,7 @@ def _airways(p: Person, x, y, rng):
     return trachea * np.clip((y + 21) / 1, 0, 1)
 
 
-def _stomach(p: Person, x, y, rng):
+def _stomach(p: Person, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gas below the left dome, sometimes with a level, and now and then gas in the bowel."""
     gas = np.zeros_like(x)
     fill, level = rng.random(), rng.uniform(0.3, 2.5)
@@ -186,7 +186,7 @@ def _stomach(p: Person, x, y, rng):
     return gas
 
 
-def _ribs(p: Person, x, y, reach, rng):
+def _ribs(p: Person, x: np.ndarray, y: np.ndarray, reach: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Posterior arcs falling from the spine to the side, then anterior arcs falling on to the front.
 
     All ribs of a side share one shape, so the rib coordinate v = (y - shape(x)) / spacing is an integer on the middle
@@ -219,7 +219,7 @@ def _ribs(p: Person, x, y, reach, rng):
     return total
 
 
-def _spine(p: Person, x, y, rng):
+def _spine(p: Person, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Vertebral bodies between lucent discs, pedicles and spinous processes."""
     middle = p.curve * np.sin(y / 9 + rng.uniform(0, 6)) - p.rotation * 4
     phase = (y - p.apex) / p.ribs + rng.random()
@@ -232,7 +232,7 @@ def _spine(p: Person, x, y, rng):
     return 0.42 * body * np.clip((y + 22) / 2, 0, 1) + 0.5 * process + 0.4 * pedicle
 
 
-def _clavicles(p: Person, x, y, rng):
+def _clavicles(p: Person, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     total = np.zeros_like(x)
     height = p.apex + rng.normal(3.0, 0.8)
     for side in (-1, 1):
@@ -246,7 +246,7 @@ def _clavicles(p: Person, x, y, rng):
     return total
 
 
-def _scapulae(p: Person, x, y, rng):
+def _scapulae(p: Person, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blades beside the upper ribs, with the spine of the blade and the humeral head."""
     total = np.zeros_like(x)
     inward = rng.uniform(-1.0, 3.0)
@@ -265,7 +265,7 @@ def _scapulae(p: Person, x, y, rng):
     return total
 
 
-def _vessel_trees(x, y, rng):
+def _vessel_trees(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Arteries and veins as trees of tapering tubes that spread from the hila; path length in cm."""
     step = np.hypot(x[0, 1] - x[0, 0], y[0, 1] - y[0, 0])
     total = np.zeros(x.shape, np.float32)

@@ -1,7 +1,9 @@
 """Networks whose features say how alike two sets of images are."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -12,8 +14,10 @@ from ganaug.files import PythonFile, disk_errors_explained
 INCEPTION = "inception-v3-compat"  # the network of the original FID, through torch-fidelity
 BATCH = 32
 
+Extractor = Callable[[torch.Tensor], torch.Tensor]
 
-def load_extractor(name: str, weights: Path, input_size: int, device: torch.device):
+
+def load_extractor(name: str, weights: Path, input_size: int, device: torch.device) -> Extractor:
     """A function from uint8 [B, H, W] tensors to float32 features [B, D].
 
     `inception-v3-compat`: torch-fidelity's port of the original FID network, 2048 features; it scales images to 299
@@ -24,23 +28,24 @@ def load_extractor(name: str, weights: Path, input_size: int, device: torch.devi
     return _timm(name, weights, input_size, device)
 
 
-def _inception(weights: Path, device: torch.device):
+def _inception(weights: Path, device: torch.device) -> Extractor:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     # torch-fidelity reads torch's format; these are tensors.
     with disk_errors_explained(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile(suffix=".pth") as file:
-        torch.save(load_file(weights), PythonFile(file))
+        torch.save(load_file(weights), cast("IO[bytes]", PythonFile(file)))  # it asks for `write` and `flush` alone
         file.flush()
         network = FeatureExtractorInceptionV3(INCEPTION, ["2048"], feature_extractor_weights_path=file.name).to(device)
     return lambda images: network(images.to(device)[:, None].expand(-1, 3, -1, -1).contiguous())[0]
 
 
-def _timm(name: str, weights: Path, input_size: int, device: torch.device):
+def _timm(name: str, weights: Path, input_size: int, device: torch.device) -> Extractor:
     import timm
 
     network = timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay={"file": str(weights)})
     network = network.to(device).eval()
-    mean, std = (torch.tensor(network.pretrained_cfg[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std"))
+    config: Any = network.pretrained_cfg  # which timm adds to a module
+    mean, std = (torch.tensor(config[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std"))
 
     def features(images: torch.Tensor) -> torch.Tensor:
         pixels = images.to(device)[:, None].float() / 255
@@ -52,7 +57,7 @@ def _timm(name: str, weights: Path, input_size: int, device: torch.device):
 
 
 @torch.inference_mode()
-def extract(extractor, images: np.ndarray) -> torch.Tensor:
+def extract(extractor: Extractor, images: np.ndarray) -> torch.Tensor:
     """Features of an image set, uint8 [N, H, W] to float64 [N, D] on the CPU."""
     batches = (torch.from_numpy(np.array(images[i : i + BATCH])) for i in range(0, len(images), BATCH))
     return torch.cat([extractor(batch).double().cpu() for batch in batches])

@@ -35,7 +35,7 @@ class Features:
 def equal_draws(a: Features, b: Features, seed: int) -> tuple[Features, Features]:
     """As many of each class from both: of every class all of the fewer, and a seeded draw of the others."""
     rng = np.random.default_rng(seed)
-    chosen = ([], [])
+    chosen: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for name in np.unique(np.concatenate([a.labels, b.labels])):
         numbers = [np.flatnonzero(side.labels == name) for side in (a, b)]
         count = min(map(len, numbers))

@@ -11,7 +11,7 @@ import torch
 from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
-from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
+from ganaug.fidelity.extractors import INCEPTION, Extractor, extract, load_extractor
 from ganaug.fidelity.features import Features, equal_draws
 from ganaug.fidelity.memorisation import closest_pairs, memorisation
 from ganaug.files import open_array, read_csv, write_csv
@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> None:
     real, synthetic, held_out = sets.values()
     rows = compare(real, synthetic, held_out, settings, args.seed, "all")
     for name in order:
-        rows += compare(*(side.of_class(name) for side in sets.values()), settings, args.seed, name)
+        ours, made, others = (side.of_class(name) for side in (real, synthetic, held_out))
+        rows += compare(ours, made, others, settings, args.seed, name)
     unseen = held_out.shared_like(
         real, len(held_out.labels), derive_seed(args.seed, "unseen")
     )  # as mixed as the others
@@ -140,7 +141,7 @@ def measure(real: torch.Tensor, other: torch.Tensor, settings: Settings, seed: i
     return values | {"precision": precision, "recall": recall}
 
 
-def curve(extractor, real, snapshots: Path, table: Path, settings: Settings) -> list[dict]:
+def curve(extractor: Extractor, real: torch.Tensor, snapshots: Path, table: Path, settings: Settings) -> list[dict]:
     """Rows kimg, extractor, metric, value: the Fréchet distance of every snapshot to the real images.
 
     A snapshot has fewer images than the synthetic set, so its distances are higher; they compare with each other.

@@ -132,11 +132,11 @@ def _hours(attempt: Attempt, job: Job, on_gpu: bool) -> Hours:
 
 def _complete(ours: list[Cost]) -> None:
     """Fills in what all jobs of one rule take, and what is left of them."""
-    known = [cost for cost in ours if cost.measured]
-    slower = _ratio(sum(c.measured.seconds for c in known), sum(c.guess.seconds for c in known))
+    known = [(cost, cost.measured) for cost in ours if cost.measured]
+    slower = _ratio(sum(m.seconds for _, m in known), sum(cost.guess.seconds for cost, _ in known))
     # Of the threads that a job asks for, how many it keeps busy: beside a GPU hardly more than one.
-    threads = sum(c.measured.seconds * c.job.threads for c in known)
-    busy = _ratio(sum(c.measured.cpu_seconds for c in known), threads)
+    threads = sum(m.seconds * cost.job.threads for cost, m in known)
+    busy = _ratio(sum(m.cpu_seconds for _, m in known), threads)
     there = [cost for cost in ours if cost.done]
     larger = _ratio(sum(c.disk for c in there), sum(c.guess.bytes for c in there))
     for cost in ours:

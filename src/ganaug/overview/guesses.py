@@ -7,6 +7,7 @@ stylegan2-ada-pytorch), 370 images a second for the training of a ResNet-50 in f
 all this: see `costs`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 # Of networks: core seconds to train on an image and to score one, of 224 x 224 (Inception: 299 x 299); million weights.
@@ -36,6 +37,9 @@ GPU_GAN_KIMG = 23.0  # seconds per 1,000 images at GPU_GAN_AT
 GPU_GAN_AT = ({"channel_base": 16384, "channel_max": 512}, 256)
 GPU_STEP = 0.1  # least seconds of a GAN's training step on a GPU: thousands of small kernels, however small the images
 START = {"cpu": 3.0, "gpu": 15.0}  # seconds for imports, reading, CUDA; a stage without networks takes half a second
+
+
+Work = tuple[float, float]  # seconds of one core or of the GPUs, bytes
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def gan_megabytes(gan: dict, resolution: int) -> float:
     return MB_SPARE * (MB_AT_LEAST + MB_PER_VALUE * values + MB_PER_WEIGHT * gan_weights(gan, resolution))
 
 
-def _train_gan(cell, study, counts, gpus):
+def _train_gan(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
     gan, resolution = study["gan"], study["data"]["resolution"]
     images = 1000 * gan["kimg"]
     seconds = images * gan_core_seconds(gan, resolution)
@@ -128,7 +132,7 @@ def _train_gan(cell, study, counts, gpus):
     return seconds, 4 * weights + shown + 2 * (4 * 7 * weights + shown)
 
 
-def _sample_gan(cell, study, counts, gpus):
+def _sample_gan(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
     resolution, at = study["data"]["resolution"], cell.get("at")
     ratio = float(at.rpartition("-")[2]) if at else study["synthetic"]["ratio"]
     images = ratio * counts.train(cell["size"])
@@ -147,7 +151,7 @@ def _scale(network: str, input_size: int) -> float:
     return 1.0 if network.startswith("inception") else (input_size / 224) ** 2
 
 
-def _measure_fidelity(cell, study, counts, gpus):
+def _measure_fidelity(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
     fidelity, gan, train = study["fidelity"], study["gan"], counts.train(cell["size"])
     synthetic = study["synthetic"]["ratio"] * train
     snapshots = (gan["kimg"] / gan["snapshot_kimg"] + 1) * gan["snapshot_images"]
@@ -159,7 +163,7 @@ def _measure_fidelity(cell, study, counts, gpus):
     return features + FRECHET * distances + 4e-7 * pairs, 20_000
 
 
-def _train_classifier(cell, study, counts, gpus):
+def _train_classifier(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
     classifier, backbone = study["classifier"], cell["backbone"]
     train = counts.train(cell["size"])
     steps = classifier["epochs"] * (classifier["steps_per_epoch"] or -(-train // classifier["batch"]))
@@ -173,26 +177,26 @@ def _train_classifier(cell, study, counts, gpus):
     return seconds + prepared + scored, 4e6 * millions + 150 * counts.test
 
 
-def _score_synthetic(cell, study, counts, gpus):
+def _score_synthetic(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
     images = study["synthetic"]["ratio"] * counts.train(cell["size"])
     return scoring(cell["backbone"], study["classifier"]["input_size"], images, gpus), 150 * images
 
 
-def _score_external(cell, study, counts, gpus):
+def _score_external(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
     return scoring(cell["backbone"], study["classifier"]["input_size"], 2000, gpus), 150 * 2000
 
 
-def _pack(images, study):
+def _pack(images: float, study: dict) -> Work:
     """Images decoded, scaled and packed."""
     return 0.003 * images, images * (study["data"]["resolution"] ** 2 + 150)
 
 
-def _make_tables(cell, study, counts, gpus):
+def _make_tables(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
     cells = len(study["augmentations"]) * len(study["sizes"]) * study["replicates"] * len(study["backbones"])
     return 5 + 2e-7 * cells * counts.test * study["statistics"]["bootstrap_samples"], 1e6
 
 
-GUESSES = {
+GUESSES: dict[str, Callable[[dict[str, str], dict, Counts, int], Work]] = {
     "make_phantoms": lambda cell, study, counts, gpus: (
         0.02 * counts.all * (study["data"]["phantom"]["resolution"] / 64) ** 2,
         0.6 * counts.all * study["data"]["phantom"]["resolution"] ** 2,

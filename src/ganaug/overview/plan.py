@@ -1,5 +1,6 @@
 """plan.json: the jobs of a study, as the workflow's rules say them. What estimate, status and leftovers all read."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def _has(path: str, digest: str) -> bool:
     return Path(path).is_file() and sha256_of(path) == digest
 
 
-def add_plan(parser) -> None:
+def add_plan(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("inputs")
     group.add_argument("--plan", type=Path, required=True, help="plan.json of the study, in its results")
 

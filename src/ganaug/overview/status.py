@@ -55,7 +55,7 @@ def report(plan: Plan, now: float) -> str:
     there.ask([cost.tries[-1] for cost in found if cost.tries])
     states = [state(cost, there, now) for cost in found]
     both = list(zip(found, states, strict=True))
-    rows = [("stage", "jobs", *STATES, "GPU used", "GPU left", "CPU used", "CPU left")]
+    rows: list[tuple[str, ...]] = [("stage", "jobs", *STATES, "GPU used", "GPU left", "CPU used", "CPU left")]
     for rule in stages(plan.jobs):
         rows.append((rule, *_row([(cost, is_) for cost, is_ in both if cost.job.rule == rule])))
     rows.append(("all", *_row(both)))
@@ -105,7 +105,7 @@ def _stopped(ours: list[Cost]) -> list[str]:
 class Processes:
     """Which attempts still run, as far as that can be known from here."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.host = attempts.here()
         self.in_slurm: dict[str, bool] = {}
 
@@ -133,7 +133,7 @@ class Processes:
     def _alive(self, attempt: Attempt) -> bool | None:
         """None where it can't be known."""
         if attempt.host != self.host:
-            return self.in_slurm.get(attempt.slurm_job)
+            return self.in_slurm.get(attempt.slurm_job) if attempt.slurm_job else None
         try:
             process = psutil.Process(attempt.pid)
             same = process.create_time() < attempt.started + 1  # else another has its number

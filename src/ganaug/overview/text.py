@@ -1,7 +1,9 @@
 """Numbers and tables for a terminal."""
 
+from collections.abc import Sequence
 
-def table(rows: list[tuple], left: int = 1) -> list[str]:
+
+def table(rows: Sequence[tuple[str, ...]], left: int = 1) -> list[str]:
     """Lines of a table: the first `left` columns flush left, the others right, two spaces between."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     aligned = [

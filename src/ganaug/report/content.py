@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons
-from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table
+from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table, row_of
 from ganaug.files import read_json
 from ganaug.report.fidelity import fidelity_rows, memorisation_rows, percent
 
@@ -99,10 +99,10 @@ def subset_rows(subsets: pd.DataFrame, grid: Grid) -> list[dict]:
     """Per size the images per class in train and validation, as a range over classes and replicates."""
     ranges = subsets.groupby(["size", "side"])["images"].agg(["min", "max"])
 
-    def shown(size, side):
+    def shown(size: str, side: str) -> str:
         if (size, side) not in ranges.index:
             return "missing"
-        low, high = ranges.loc[(size, side)]
+        low, high = row_of(ranges, size, side)
         return f"{low}" if low == high else f"{low}–{high}"
 
     return [{"size": s, "train": shown(s, "train"), "validation": shown(s, "validation")} for s in grid.size_names]
@@ -113,8 +113,8 @@ def summary_rows(summary: pd.DataFrame, grid: Grid, metrics: Sequence[str] = SHO
     cells = summary.set_index(["backbone", "size", "augmentation", "metric"])
     gone = lost(summary, ["backbone", "size", "augmentation"])
 
-    def cell(key, metric):
-        return MISSING if key in gone else _counted(shown(row := cells.loc[(*key, metric)]), row, grid)
+    def cell(key: tuple[str, str, str], metric: str) -> dict:
+        return MISSING if key in gone else _counted(shown(row := row_of(cells, *key, metric)), row, grid)
 
     return [
         {"backbone": b, "size": s, "augmentation": a, "values": [cell((b, s, a), m) for m in metrics]}
@@ -132,7 +132,7 @@ def difference_rows(differences: pd.DataFrame, grid: Grid) -> list[dict]:
             "backbone": b,
             "size": s,
             "pair": f"{a} − {r}",
-            "values": [_judged(cells.loc[(b, s, a, r, m)], grid) for m in SHOWN],
+            "values": [_judged(row_of(cells, b, s, a, r, m), grid) for m in SHOWN],
         }
         for b in grid.backbones
         for s in grid.size_names
@@ -146,7 +146,7 @@ def per_class_rows(summary: pd.DataFrame, grid: Grid, classes: list[str]) -> lis
     means = cells.set_index(["backbone", "size", "augmentation", "metric"])["mean"]
     gone = lost(summary, ["backbone", "size", "augmentation"])
 
-    def cell(key, metric):
+    def cell(key: tuple[str, str, str], metric: str) -> str:
         return "missing" if key in gone else number(means[*key, metric])
 
     kinds = ("sensitivity", "specificity", "auroc")
@@ -168,10 +168,10 @@ def answers(differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list
     several = len(grid.backbones) > 1
     out = []
     for augmentation, reference in short_comparisons(grid, synthetic):
-        found = {}
-        for row in _primary(differences, [(augmentation, reference)]).itertuples():
-            place = f"{row.size} ({row.backbone})" if several else str(row.size)
-            found.setdefault(row.verdict, []).append(place)
+        found: dict[str, list[str]] = {}
+        rows = _primary(differences, [(augmentation, reference)])
+        for size, backbone, verdict in zip(rows["size"], rows["backbone"], rows["verdict"], strict=True):
+            found.setdefault(verdict, []).append(f"{size} ({backbone})" if several else str(size))
         verdicts = [{"verdict": v, "places": found[v]} for v in VERDICTS if v in found]
         out.append({"augmentation": augmentation, "reference": reference, "verdicts": verdicts})
     return out
@@ -185,9 +185,9 @@ def growth_rows(scaling: pd.DataFrame, summary: pd.DataFrame, grid: Grid, alpha:
         {
             "backbone": b,
             "augmentation": a,
-            "values": [_limited(cells.loc[(b, a, quantity)]) for quantity in ("spearman", "a", "b", "c")],
-            "growth": _growth(cells.loc[(b, a, "spearman")], alpha),
-            "p": number(cells.loc[(b, a, "spearman"), "p"]),
+            "values": [_limited(row_of(cells, b, a, quantity)) for quantity in ("spearman", "a", "b", "c")],
+            "growth": _growth(row_of(cells, b, a, "spearman"), alpha),
+            "p": number(row_of(cells, b, a, "spearman")["p"]),
         }
         if not all((b, a, s) in gone for s in grid.size_names)
         else {"backbone": b, "augmentation": a, "values": [MISSING] * 4, "growth": "missing", "p": "missing"}
@@ -204,17 +204,19 @@ def _growth(row: pd.Series, alpha: float) -> str:
 
 def worth_rows(scaling: pd.DataFrame, summary: pd.DataFrame, grid: Grid) -> list[dict]:
     """Per backbone and augmentation the multiplier at every size as text; nothing in a study without `none`."""
-    cells = scaling[scaling["quantity"] == "multiplier"].set_index(["backbone", "augmentation", "size"])
+    cells = scaling[scaling["quantity"] == "multiplier"]
+    there = set(zip(cells["backbone"], cells["augmentation"], strict=True))
+    cells = cells.set_index(["backbone", "augmentation", "size"])
     gone = lost(summary, ["backbone", "augmentation", "size"])
 
-    def cell(b, a, s):
-        return MISSING if {(b, a, s), (b, NO_AUGMENTATION, s)} & gone else _limited(cells.loc[(b, a, s)])
+    def cell(b: str, a: str, s: str) -> dict:
+        return MISSING if {(b, a, s), (b, NO_AUGMENTATION, s)} & gone else _limited(row_of(cells, b, a, s))
 
     return [
         {"backbone": b, "augmentation": a, "values": [cell(b, a, s) for s in grid.size_names]}
         for b in grid.backbones
         for a in grid.augmentations
-        if (b, a) in cells.index.droplevel("size")
+        if (b, a) in there
     ]
 
 
@@ -232,7 +234,7 @@ def short_rows(summary: pd.DataFrame, differences: pd.DataFrame, grid: Grid, syn
             "backbone": b,
             "size": s,
             "base": base.get((b, s)),
-            "changes": [_judged(cells.loc[(b, s, *pair)], grid) for pair in pairs],
+            "changes": [_judged(row_of(cells, b, s, *pair), grid) for pair in pairs],
         }
         for b in grid.backbones
         for s in grid.size_names

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import OVERALL, SHOWN, Grid, read_table
+from ganaug.analysis.results import OVERALL, SHOWN, Grid, read_table, row_of
 from ganaug.report.content import INTERVAL, MISSING, difference_rows, lost, number, shown, summary_rows
 from ganaug.report.fidelity import percent
 
@@ -33,8 +33,8 @@ def rate_rows(rates: pd.DataFrame, grid: Grid) -> list[dict]:
     images = cells.groupby(["class", "quantity"])["images"].first()
     cells = cells.set_index(["backbone", "class", "augmentation", "quantity"])
 
-    def cell(*key):
-        return shown(cells.loc[key]) if key in cells.index else MISSING
+    def cell(*key: str) -> dict:
+        return shown(row_of(cells, *key)) if key in cells.index else MISSING
 
     return [
         {"backbone": b, "class": c, "quantity": q, "images": images.get((c, q), "missing")}
@@ -51,8 +51,8 @@ def transfer_rows(path: Path, grid: Grid) -> list[dict]:
     cells = table[table["metric"] == "balanced_accuracy"].set_index(["backbone", "size", "trained_on", "tested_on"])
     ways = [("real", "real"), ("synthetic", "real"), ("real", "synthetic")]
 
-    def cell(*key):
-        return _there(cells.loc[key]) if key in cells.index else None
+    def cell(*key: str) -> dict | None:
+        return _there(row_of(cells, *key)) if key in cells.index else None
 
     return [
         {"backbone": b, "size": s, "values": [cell(b, s, *way) for way in ways]}
@@ -69,8 +69,8 @@ def faithfulness_rows(path: Path, grid: Grid) -> list[dict]:
     table = table[table["metric"].str.startswith("sensitivity[")]
     cells = table.set_index(["backbone", "size", "metric"])
 
-    def cell(b, s, metric):
-        return MISSING if (b, s) in gone else shown(cells.loc[(b, s, metric)])
+    def cell(b: str, s: str, metric: str) -> dict:
+        return MISSING if (b, s) in gone else shown(row_of(cells, b, s, metric))
 
     return [
         {"backbone": b, "size": s, "values": [cell(b, s, m) for m in table["metric"].unique()]}
@@ -85,8 +85,8 @@ def shortcut_rows(path: Path) -> list[dict]:
     rows = []
     for backbone, cells in table[table["metric"] == "balanced_accuracy"].groupby("backbone", sort=False):
         by_name = cells.set_index("augmentation")
-        border = by_name.loc["border-only"]
-        whole = _there(by_name.loc["none"]) if "none" in by_name.index else None
+        border = row_of(by_name, "border-only")
+        whole = _there(row_of(by_name, "none")) if "none" in by_name.index else None
         share = "" if math.isnan(border["share"]) else percent(round(max(0.0, border["share"]), 2))
         row = {"backbone": backbone, "size": border["size"], "border": _there(border), "whole": whole, "share": share}
         rows.append(row | {"chance": number(border["chance"]), "warned": _above(border)})

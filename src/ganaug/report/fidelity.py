@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import Grid, read_table, readable
+from ganaug.analysis.results import Grid, read_table, readable, row_of
 
 
 def fidelity_rows(path: Path, grid: Grid) -> dict:
@@ -16,8 +16,8 @@ def fidelity_rows(path: Path, grid: Grid) -> dict:
     means = table.groupby([*key, "metric"])[["value", "floor"]].mean()
     sizes = set(table["size"])
 
-    def cell(s, c, r, metric):
-        return _with_floor(means.loc[(s, c, r)], metric) if s in sizes else {"value": "missing", "floor": ""}
+    def cell(s: str, c: str, r: str, metric: str) -> dict:
+        return _with_floor(means, (s, c, r), metric) if s in sizes else {"value": "missing", "floor": ""}
 
     rows = [
         {"size": s, "class": c, "reference": r, "values": [cell(s, c, r, m) for m in kinds]}
@@ -26,20 +26,22 @@ def fidelity_rows(path: Path, grid: Grid) -> dict:
         for r in table["reference"].unique()
     ]
     warned = table.dropna(subset="warning")
-    warnings = [
-        f"{readable(metric)}: {warning} (all of {len(cells)} values)"
-        if len(cells) == table["metric"].eq(metric).sum()
-        else f"{readable(metric)}: {warning} ({len(cells)} of {table['metric'].eq(metric).sum()} values)"
-        for (metric, warning), cells in warned.groupby(["metric", "warning"])
-    ]
+    warnings = []
+    for pair, cells in warned.groupby(["metric", "warning"]):
+        metric, warning = map(str, pair)
+        of = table["metric"].eq(metric).sum()
+        many = f"all of {len(cells)}" if len(cells) == of else f"{len(cells)} of {of}"
+        warnings.append(f"{readable(metric)}: {warning} ({many} values)")
     return {"columns": [readable(metric).removesuffix(" mean") for metric in kinds], "rows": rows, "warnings": warnings}
 
 
-def _with_floor(metrics: pd.DataFrame, metric: str) -> dict:
-    shown = {name: _magnitude(metrics.loc[metric, name]) for name in ("value", "floor")}
+def _with_floor(means: pd.DataFrame, key: tuple[str, str, str], metric: str) -> dict:
+    mean = row_of(means, *key, metric)
+    shown = {name: _magnitude(mean[name]) for name in ("value", "floor")}
     spread = metric.replace("_mean", "_std")
     if spread != metric:
-        shown = {name: f"{text} ± {_magnitude(metrics.loc[spread, name])}" for name, text in shown.items()}
+        deviation = row_of(means, *key, spread)
+        shown = {name: f"{text} ± {_magnitude(deviation[name])}" for name, text in shown.items()}
     return shown
 
 

@@ -18,7 +18,8 @@ def missing(path: Path | None) -> dict | None:
     if path is None:
         return None
     found = read_unfinished(path)
-    jobs, groups = found["jobs"], {}
+    jobs = found["jobs"]
+    groups: dict[tuple[str, str], list[dict]] = {}
     failed = {job["name"]: job for job in jobs if job["failed"]}
     for job in failed.values():
         alike = re.sub(r"\d+", "#", re.sub(r"\S*/\S*", "…", job["why"]))

@@ -16,8 +16,10 @@ from ganaug.report import content, extras, record
 from ganaug.report.missing import missing
 
 HERE = Path(__file__).parent
-SVG_FIGURES = ("learning_curve", "differences", "confusion_matrices", "near_copies", "roc", "precision_recall")
-SVG_FIGURES += ("reliability",)
+SVG_FIGURES = (
+    *("learning_curve", "differences", "confusion_matrices", "near_copies", "roc", "precision_recall"),
+    "reliability",
+)
 SVG_OF_GAN = ("gan_training", "fidelity")
 PNG_OF_GAN = ("real_and_generated", "closest_pairs", "gan_progress")
 DEMONSTRATION_KIMG = 1000  # below this a StyleGAN2-ADA has hardly begun; its authors train for 25,000

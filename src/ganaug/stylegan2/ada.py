@@ -7,6 +7,7 @@ the augmentation needs.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -118,7 +119,7 @@ def draw_filter(n: int, p: float, generator: torch.Generator) -> dict[str, Tenso
     return {"amplification": torch.stack([d.maybe(torch.exp2(d.normal()), 1, p) for _ in range(4)], 1)}
 
 
-def draw_noise(n: int, shape, p: float, generator: torch.Generator) -> dict[str, Tensor]:
+def draw_noise(n: int, shape: Sequence[int], p: float, generator: torch.Generator) -> dict[str, Tensor]:
     """Arguments of `add_noise` for n images of `shape` (C, H, W)."""
     d = _Draws(n, generator)
     return {"deviation": d.maybe(0.1 * d.normal().abs(), 0, p), "noise": d.normal(*shape)}

@@ -5,6 +5,7 @@ taken from. So a later transformation is multiplied from the right. (ADA, append
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -48,7 +49,7 @@ def geometry_matrix(
     )
 
 
-def matrix_of(like: Tensor, rows) -> Tensor:
+def matrix_of(like: Tensor, rows: Sequence[Sequence[Tensor | float]]) -> Tensor:
     """[N, R, C] from rows of numbers and [N] tensors such as `like`."""
     return torch.stack([torch.stack([torch.zeros_like(like) + v for v in row], 1) for row in rows], 1)
 

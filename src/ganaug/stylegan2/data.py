@@ -72,8 +72,8 @@ class Stream:
         else:
             images = self.held[torch.from_numpy(index).to(self.device)]
         if self.mirror:
-            flips = np.random.default_rng(derive_seed(self.seed, "mirror", images=position)).random(count) < 0.5
-            flips = torch.from_numpy(flips).to(self.device)
+            drawn = np.random.default_rng(derive_seed(self.seed, "mirror", images=position)).random(count) < 0.5
+            flips = torch.from_numpy(drawn).to(self.device)
             images[flips] = images[flips].flip(2)
         return to_float(images), torch.from_numpy(self.data.labels[index]).to(self.device)
 

@@ -20,7 +20,11 @@ class Convolution(nn.Module):
     and bias.
     """
 
-    def __init__(self, inputs: int, outputs: int, size: int, down=False, activate=True, gain=1.0):
+    resample_filter: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, size: int, down: bool = False, activate: bool = True, gain: float = 1.0
+    ):
         super().__init__()
         self.size, self.down = size, down
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
@@ -40,16 +44,18 @@ class Convolution(nn.Module):
             x = convolve(blur(x, self.resample_filter, padding=2), weight, stride=2)
         else:
             x = convolve(x, weight, padding=1)
-        return clamp(leaky_relu(x.add_(bias[:, None, None])), self.outer_gain)
+        if bias is not None:
+            x = leaky_relu(x.add_(bias[:, None, None]))
+        return clamp(x, self.outer_gain)
 
 
 class Block(nn.Module):
     """Residual block from one resolution to its half; the first one also takes in the image.
 
-    half: bfloat16 or float16, in which the block computes; None for the precision of what comes in.
+    half_type: bfloat16 or float16, in which the block computes; None for the precision of what comes in.
     """
 
-    half: torch.dtype | None = None
+    half_type: torch.dtype | None = None
 
     def __init__(self, inputs: int, outputs: int, image_channels: int | None):
         super().__init__()
@@ -113,7 +119,7 @@ class Discriminator(nn.Module):
         x = images
         for r in self.resolutions:
             block = getattr(self, f"b{r}")
-            x = block(x.to(block.half or images.dtype))
+            x = block(x.to(block.half_type or images.dtype))
         x = self.b4(x.to(images.dtype))
         if self.mapping is None:
             return x

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class Architecture:
     channel_base: int
     channel_max: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.resolution < 8 or self.resolution & (self.resolution - 1):
             raise UserError(f"GAN: images are {self.resolution} pixels wide; make it a power of two, 8 or more")
         if self.channel_base < self.resolution:
@@ -65,6 +65,9 @@ class Architecture:
 class SynthesisLayer(nn.Module):
     """Modulated and demodulated 3x3 convolution, noise, bias and leaky ReLU; optionally to twice the resolution."""
 
+    noise_const: Tensor
+    resample_filter: Tensor
+
     def __init__(self, inputs: int, outputs: int, latent: int, resolution: int, up: bool):
         super().__init__()
         self.up = up
@@ -77,7 +80,8 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x: [N, I, H, W]; w: [N, latent]; noise: standard normal, broadcastable to [N, 1, H', W']."""
-        styles, weight = self.affine(w), self.weight
+        styles: Tensor = self.affine(w)
+        weight: Tensor = self.weight
         if x.element_size() == 2:  # demodulation takes out any scale, and with this one 16 bits do not overflow before
             styles = styles / styles.abs().amax(1, keepdim=True)
             weight = weight / (weight.abs().amax((1, 2, 3), keepdim=True) * math.sqrt(weight[0].numel()))
@@ -108,10 +112,11 @@ class ToImage(nn.Module):
 class SynthesisBlock(nn.Module):
     """The layers of one resolution and its addition to the image. The first block starts from a learned constant.
 
-    half: bfloat16 or float16, in which the block computes; None for the precision of w.
+    half_type: bfloat16 or float16, in which the block computes; None for the precision of w.
     """
 
-    half: torch.dtype | None = None
+    half_type: torch.dtype | None = None
+    resample_filter: Tensor
 
     def __init__(self, resolution: int, architecture: Architecture):
         super().__init__()
@@ -129,11 +134,14 @@ class SynthesisBlock(nn.Module):
     def layers(self) -> list[SynthesisLayer]:
         return [self.conv1] if self.first else [self.conv0, self.conv1]
 
-    def forward(self, x: Tensor | None, image: Tensor | None, ws: list[Tensor], noise: list[Tensor | None]):
-        """ws: one w per layer and one for the image, noise: one per layer. Returns feature maps and image so far."""
-        if self.first:
+    def forward(
+        self, x: Tensor | None, image: Tensor | None, ws: Sequence[Tensor], noise: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        """x, image: of the block before, None for the first. ws: one w per layer and one for the image, noise: one per
+        layer. Returns feature maps and image so far."""
+        if x is None:
             x = self.const.expand(len(ws[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        x = x.to(self.half or ws[0].dtype)
+        x = x.to(self.half_type or ws[0].dtype)
         for layer, w, layer_noise in zip(self.layers, ws, noise, strict=False):
             x = layer(x, w, layer_noise)
         addition = self.torgb(x, ws[-1])
@@ -165,14 +173,19 @@ class Synthesis(nn.Module):
         Returns images [N, C, resolution, resolution], nominally in [-1, 1].
         """
         layers = [layer for block in self.blocks for layer in block.layers]
+        maps: Sequence[Tensor | None]
         if noise is None:
-            noise = [None] * len(layers)
-        elif noise == "const":
-            noise = [layer.noise_const for layer in layers]
-        w, x, image, i = ws.unbind(1), None, None, 0
-        for block in self.blocks:  # ToImage of a block and the first convolution of the next share a w
+            maps = [None] * len(layers)
+        elif isinstance(noise, str):
+            maps = [layer.noise_const for layer in layers]
+        else:
+            maps = noise
+        w, first, *later = ws.unbind(1), *self.blocks
+        i = len(first.layers)
+        x, image = first(None, None, w[: i + 1], maps[:i])
+        for block in later:  # ToImage of a block and the first convolution of the next share a w
             n = len(block.layers)
-            x, image = block(x, image, w[i : i + n + 1], noise[i : i + n])
+            x, image = block(x, image, w[i : i + n + 1], maps[i : i + n])
             i += n
         return image
 
@@ -195,14 +208,20 @@ class Generator(nn.Module):
         return self.synthesis(self.latents(z, c, psi), noise)
 
 
-def use_half(network: nn.Module, dtype: torch.dtype, count: int) -> None:
+class _Blocks(Protocol):
+    """What Synthesis and Discriminator have in common: a block `b<r>` for every resolution r."""
+
+    resolutions: list[int]
+
+
+def use_half(network: _Blocks, dtype: torch.dtype, count: int) -> None:
     """Has the blocks of the `count` highest resolutions, from 8 pixels on, compute in 16 bits (ADA, appendix C).
 
     network: a Synthesis or a Discriminator. Weights, styles, images and all else stay as they are.
     """
     for r in sorted(network.resolutions, reverse=True)[:count]:
         if r >= 8:
-            getattr(network, f"b{r}").half = dtype
+            getattr(network, f"b{r}").half_type = dtype
 
 
 def save_generator(path: Path, generator: Generator, class_names: list[str]) -> None:

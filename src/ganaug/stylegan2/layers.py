@@ -25,7 +25,9 @@ class FullyConnected(nn.Module):
     activate: leaky ReLU with gain sqrt(2). lr_multiplier: learns this much more slowly than other layers.
     """
 
-    def __init__(self, inputs: int, outputs: int, activate=False, lr_multiplier=1.0, bias_init=0.0):
+    def __init__(
+        self, inputs: int, outputs: int, activate: bool = False, lr_multiplier: float = 1.0, bias_init: float = 0.0
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
         self.bias = nn.Parameter(torch.full((outputs,), float(bias_init)))
@@ -47,6 +49,8 @@ class Mapping(nn.Module):
     `w_avg` follows the mean of w, the centre of truncation; the discriminator's mapping has none.
     """
 
+    w_avg: Tensor
+
     def __init__(self, z_dim: int, class_count: int, w_dim: int, layers: int, track_average: bool):
         super().__init__()
         self.z_dim, self.class_count, self.layers = z_dim, class_count, layers
@@ -61,7 +65,7 @@ class Mapping(nn.Module):
 
     def forward(self, z: Tensor | None, c: Tensor) -> Tensor:
         """z: [N, z_dim] or None; c: one-hot classes [N, class_count]. Returns w [N, w_dim]."""
-        parts = [normalise_second_moment(z)] if self.z_dim else []
+        parts = [] if z is None else [normalise_second_moment(z)]
         if self.class_count:
             parts.append(normalise_second_moment(self.embed(c)))
         x = torch.cat(parts, 1)

@@ -10,6 +10,7 @@ import logging
 import pickle
 import re
 from pathlib import Path
+from typing import IO, Any, Self
 
 import torch
 from torch import Tensor
@@ -74,19 +75,19 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 class _Inert(dict):
     """In place of an object of any class: keeps what it is given, copies nothing, and does nothing."""
 
-    def __new__(cls, *_):
+    def __new__(cls, *_: object) -> Self:
         return super().__new__(cls)
 
-    def __init__(self, *_):
+    def __init__(self, *_: object) -> None:
         super().__init__()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         self.state = state
 
-    def append(self, _):
+    def append(self, _: object) -> None:
         pass
 
-    def extend(self, _):
+    def extend(self, _: object) -> None:
         pass
 
 
@@ -95,20 +96,20 @@ class _Sealed:
 
     __slots__ = ("value",)
 
-    def __init__(self, value):
+    def __init__(self, value: Any):
         self.value = value
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: object) -> object:
         return self.value(*arguments)
 
-    def __setstate__(self, _):
+    def __setstate__(self, _: object) -> None:
         raise pickle.UnpicklingError("it changes what it may only use")
 
 
 class _TensorsOnly(pickle.Unpickler):
     """An unpickler for which no name means what it says, but for the few that build tensors."""
 
-    def __init__(self, file, most_bytes: int):
+    def __init__(self, file: IO[bytes], most_bytes: int):
         super().__init__(file)
         self.bytes_left = most_bytes  # of storages; each lies in the file once
         self.known = {
@@ -119,10 +120,10 @@ class _TensorsOnly(pickle.Unpickler):
             "torch_utils.persistence._reconstruct_persistent_obj": _Sealed(lambda meta: meta["state"]),
         }
 
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         return self.known.get(f"{module}.{name}", _Inert)
 
-    def persistent_load(self, _):
+    def persistent_load(self, _: object) -> Any:
         raise pickle.UnpicklingError("it refers to data outside the pickle")
 
     def _storage(self, data: bytes) -> _Sealed:
@@ -137,13 +138,14 @@ class _TensorsOnly(pickle.Unpickler):
         return _Sealed(torch.empty(0, dtype=storage.dtype).set_(storage))
 
 
-def _tensor(storage: _Sealed, offset: int, size: tuple, stride: tuple, *_) -> _Sealed:
+def _tensor(storage: _Sealed, offset: int, size: tuple, stride: tuple, *_: object) -> _Sealed:
     return _Sealed(storage.value.as_strided(size, stride, offset))  # which refuses what lies outside the storage
 
 
 def _tensors(network: dict) -> dict[str, Tensor]:
     """A network's state dict from its pickled state."""
-    waiting, found = [("", network)], {}
+    waiting: list[tuple[str, Any]] = [("", network)]
+    found: dict[str, Tensor] = {}
     for _ in range(MOST_MODULES):
         if not waiting:
             return found

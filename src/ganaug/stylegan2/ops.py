@@ -5,6 +5,7 @@ here depends on it. All tensors are floating point, images and activations [N, C
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,14 +30,16 @@ class _Convolve(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, stride, padding, transposed, groups):
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int, transposed: bool, groups: int
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.mode = (stride, padding, transposed, groups)
         function = F.conv_transpose2d if transposed else F.conv2d
         return function(x, weight, stride=stride, padding=padding, groups=groups)
 
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         stride, padding, transposed, groups = ctx.mode
         for_x = for_weight = None
@@ -51,14 +54,16 @@ class _WeightGradient(torch.autograd.Function):
     """Gradient of a convolution by its weight, given the output's gradient g and the input x: bilinear in both."""
 
     @staticmethod
-    def forward(ctx, g, x, shape, stride, padding, transposed, groups):
+    def forward(
+        ctx: Any, g: Tensor, x: Tensor, shape: torch.Size, stride: int, padding: int, transposed: bool, groups: int
+    ) -> Tensor:
         ctx.save_for_backward(g, x)
         ctx.mode = (stride, padding, transposed, groups)
         pair = ([stride] * 2, [padding] * 2, [1, 1], transposed, [0, 0], groups, (False, True, False))
         return torch.ops.aten.convolution_backward(g, x, g.new_empty(1).expand(shape), None, *pair)[1]
 
     @staticmethod
-    def backward(ctx, gg):
+    def backward(ctx: Any, gg: Tensor) -> tuple[Tensor | None, ...]:
         g, x = ctx.saved_tensors
         stride, padding, transposed, groups = ctx.mode
         for_g = for_x = None
@@ -69,7 +74,9 @@ class _WeightGradient(torch.autograd.Function):
         return for_g, for_x, None, None, None, None, None
 
 
-def convolve(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0, transposed=False, groups: int = 1) -> Tensor:
+def convolve(
+    x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0, transposed: bool = False, groups: int = 1
+) -> Tensor:
     """x [N, I, H, W] with weight [O, I / groups, K, K], transposed: [I, O / groups, K, K]."""
     return _Convolve.apply(x, weight, stride, padding, transposed, groups)
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -57,12 +58,12 @@ class _Sum(torch.autograd.Function):
     """Sum over the processes. All results depend on all inputs, so gradients are summed over the processes too."""
 
     @staticmethod
-    def forward(ctx, values):
+    def forward(ctx: Any, values: Tensor) -> Tensor:
         distributed.all_reduce(values := values.clone())
         return values
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return _Sum.apply(gradient)
 
 

@@ -1,5 +1,6 @@
 """Stage sample_gan: a synthetic set from a trained generator, so many images of each class."""
 
+import argparse
 import logging
 from pathlib import Path
 
@@ -22,7 +23,7 @@ BATCH = 64
 LESS_MEMORY = "lower synthetic.ratio, or give the job more"
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--generator", type=Path, required=True, help="generator.safetensors of train_gan")
     inputs.add_argument("--table", type=Path, required=True, help="table of the real training images (class, label)")
@@ -31,7 +32,7 @@ def add_arguments(parser):
     outputs.add_argument("--synthetic-table", type=Path, required=True, help="their image, class, label, .csv")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     set_determinism(args.threads)
     settings, device = SamplingSettings(**args.settings), pick_device(args.device)
     generator, class_names = load_generator(args.generator)

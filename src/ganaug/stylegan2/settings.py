@@ -51,7 +51,7 @@ class TrainingSettings:
     snapshot_images: int
     checkpoint_seconds: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.batch < 4 or self.batch % 4:
             raise UserError(f"GAN: batch {self.batch} does not do; make it a multiple of 4")
         for name in ("kimg", "log_kimg", "snapshot_kimg", "ada_kimg", "learning_rate"):

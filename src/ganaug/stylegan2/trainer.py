@@ -8,9 +8,10 @@ import contextlib
 import copy
 import ctypes
 import math
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganaug.errors import NotFinite, UserError
 from ganaug.seeding import derive_seed
@@ -34,7 +35,7 @@ BETAS, EPSILON = (0.0, 0.99), 1e-8  # Adam
 STATISTICS = ("loss_g", "loss_d", "r1", "path_length", "r_t", "real_score", "fake_score")
 
 
-def lazy_adam(parameters, learning_rate: float, interval: int | None) -> torch.optim.Adam:
+def lazy_adam(parameters: Iterable[nn.Parameter], learning_rate: float, interval: int | None) -> torch.optim.Adam:
     """Adam for a network that is regularised in a step of its own every `interval` steps (None: never).
 
     With interval k there are k + 1 steps where there would be k, so learning rate and betas are taken to what they
@@ -137,7 +138,7 @@ class Trainer:
             self.regularise_r1(real, real_c)
         self._update_average()
         self.images_seen += s.batch
-        if s.ada_target is not None and (step + 1) % ADA_INTERVAL == 0:
+        if (step + 1) % ADA_INTERVAL == 0:
             self._adapt()
 
     def train_generator(self) -> None:
@@ -226,13 +227,15 @@ class Trainer:
         keep = 0.5 ** (self.settings.batch / max(self.settings.half_life(self.images_seen), 1e-8))
         for average, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             average.lerp_(current, 1 - keep)
-        for average, current in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            average.copy_(current)
+        for stored, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            stored.copy_(now)
 
     def _adapt(self) -> None:
+        s = self.settings
+        if s.ada_target is None:
+            return
         total, number = self.signs.tolist()
         self.signs.zero_()
-        s = self.settings
         self.augment.adapt(total / number, s.ada_target, s.batch * ADA_INTERVAL, s.ada_kimg)
 
     def _count(self, name: str, values: Tensor) -> None:

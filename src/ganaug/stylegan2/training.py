@@ -1,5 +1,6 @@
 """Stage train_gan: trains StyleGAN2-ADA on the training images of one subset."""
 
+import argparse
 import contextlib
 import dataclasses
 import logging
@@ -29,7 +30,7 @@ SOURCES = {*HERE.glob("*.py"), HERE.parent / "seeding.py"} - {HERE / "sampling.p
 LESS_MEMORY = "lower gan.batch, gan.channel_base or gan.snapshot_images, or give the job more"
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--images", type=Path, required=True, help="training images, .npy uint8 [N, H, H]")
     inputs.add_argument("--table", type=Path, required=True, help="their table, with columns class and label")
@@ -43,7 +44,7 @@ def add_arguments(parser):
     parser.add_argument("--checkpoint-seconds", type=float, default=600, help="between checkpoints")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     settings = TrainingSettings(**args.settings, checkpoint_seconds=args.checkpoint_seconds)
     set_determinism(args.threads)
     set_gpu_arithmetic(settings.tf32, settings.cudnn_benchmark)
@@ -53,7 +54,9 @@ def run(args):
         train_stage(args, data, settings, device, part)
 
 
-def train_stage(args, data: LabelledImages, settings: TrainingSettings, device: torch.device, part: Part) -> None:
+def train_stage(
+    args: argparse.Namespace, data: LabelledImages, settings: TrainingSettings, device: torch.device, part: Part
+) -> None:
     identity = {
         "settings": settings.trajectory(),
         "seed": args.seed,
@@ -98,7 +101,9 @@ def train(
     """
     if init_from:  # whose moving average is worth keeping; the reference does so too
         settings = dataclasses.replace(settings, ema_rampup=None)
-    trainer, rows, snapshots = Trainer(data, settings, seed, device, part), [], []
+    trainer = Trainer(data, settings, seed, device, part)
+    rows: list[dict] = []
+    snapshots: list[dict] = []
     target = -(-round(settings.kimg * 1000) // settings.batch) * settings.batch
     latents = snapshot_latents(trainer)
 
