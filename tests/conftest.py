@@ -112,7 +112,10 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory):
-    """once(name, make): a folder that make(folder) fills, one for all processes of a test run; not to be changed."""
+    """once(name, make): a folder that make(folder) fills, one for all processes of a test run; not to be changed.
+
+    make: may return an exit status.
+    """
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
@@ -122,7 +125,7 @@ def once(tmp_path_factory):
             if not whole.exists():
                 assert not folder.exists(), f"{folder} could not be made; another test's failure says why"
                 folder.mkdir()
-                make(folder)
+                assert not make(folder)
                 whole.touch()
         return folder
 

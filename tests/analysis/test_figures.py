@@ -22,19 +22,15 @@ TWO_BACKBONES = {
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    root = make_tree(tmp_path_factory.mktemp("study"))
-    assert make_tables(root) == 0
-    return root
+def tree(once):
+    return once("tree-of-figures", lambda root: make_tables(make_tree(root)))
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory):
+def bare(once):
     """One size, one replicate, two backbones, no pair to compare; classes whose names say something to a program."""
     odd = ["$a$ $\\frac$", "<b>&amp;--", "1", "100 % {x}\\n"]
-    root = make_tree(tmp_path_factory.mktemp("bare"), TWO_BACKBONES, odd)
-    assert make_tables(root, TWO_BACKBONES) == 0
-    return root
+    return once("bare-tree", lambda root: make_tables(make_tree(root, TWO_BACKBONES, odd), TWO_BACKBONES))
 
 
 def settings(grid=GRID):

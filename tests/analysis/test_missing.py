@@ -157,7 +157,7 @@ def build(root, path):
     assert make_tables(root, SMALL, unfinished=path) == 0
     for name in FIGURES:
         assert make_figure(root, name, root / "figures", SMALL, unfinished=path) == 0
-    return " ".join(report(root, SMALL, unfinished=path, gan={"kimg": 40})[0].text.split())
+    return " ".join(report(root, SMALL, root, unfinished=path, gan={"kimg": 40})[0].text.split())
 
 
 def test_tables_figures_and_report_of_what_there_is(tmp_path):

@@ -21,10 +21,8 @@ SMALL = {**GRID, "sizes": [25, "all"], "replicates": 2, "augmentations": ["none"
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    root = make_tree(tmp_path_factory.mktemp("study"), SMALL)
-    assert make_tables(root, SMALL) == 0
-    return root
+def tree(once):
+    return once("tree-of-tables", lambda root: make_tables(make_tree(root, SMALL), SMALL))
 
 
 def table(root, name):

@@ -190,7 +190,8 @@ def test_a_lack_of_memory_says_which_setting_to_lower(gan_inputs, cell_inputs, t
     if stage == "train_gan":
         command = train_command(gan_inputs, tmp_path, tmp_path / "c", batch=400_000)
     else:
-        command = cell_command(cell_inputs, tmp_path, batch=100_000)
+        plain = {"augmentation": "none", "augmentation_settings": {}, "input_size": 128}
+        command = cell_command(cell_inputs, tmp_path, batch=10_000, **plain)
     assert end(start(command, memory=400 * 2**20)) == 1
     log = (tmp_path / ("log.txt" if stage == "train_gan" else "log")).read_text()
     assert f"{stage}: memory ran out; lower {stage.removeprefix('train_')}.batch" in log and "Traceback" not in log

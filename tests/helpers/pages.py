@@ -20,6 +20,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
+        self.source = text
         self.ids, self.links, self.loaded, self.tags, self.open, self.text = [], [], [], [], [], ""
         self.feed(text)
         assert self.open == []
@@ -45,14 +46,13 @@ class Page(HTMLParser):
         self.text += data
 
 
-def build(root, grid, classes=None, generated=True, source="phantom", **more):
-    """A tree with tables and figures, and its report; returns the page and the config."""
+def build(root, grid, classes=None, generated=True):
+    """A tree with tables and figures."""
     make_tree(root, grid, **({"classes": classes} if classes else {}), generated=generated)
     assert make_tables(root, grid, generated) == 0
     for name in FIGURES:
         if generated or name not in OF_GAN:
             assert make_figure(root, name, root / "figures", grid) == 0
-    return report(root, grid, generated, source, **more)
 
 
 def settings_of(root, grid, generated=True, source="phantom", **more):
@@ -65,8 +65,9 @@ def settings_of(root, grid, generated=True, source="phantom", **more):
     return json.dumps(settings), config
 
 
-def report(root, grid, generated=True, source="phantom", unfinished=None, **more):
+def report(root, grid, folder, generated=True, source="phantom", unfinished=None, **more):
+    """The report of a tree, written to a folder; returns its page and its config."""
     settings, config = settings_of(root, grid, generated, source, **more)
-    command = ["make_report", "--results", str(root), "--report", str(root / "r.html"), "--settings", settings]
+    command = ["make_report", "--results", str(root), "--report", str(folder / "r.html"), "--settings", settings]
     assert main([*command, *(["--unfinished", str(unfinished)] if unfinished else [])]) == 0
-    return Page((root / "r.html").read_text(encoding="utf-8")), config
+    return Page((folder / "r.html").read_text(encoding="utf-8")), config

@@ -1,6 +1,7 @@
 """The report of a made-up results tree: whole, self-contained, escaped, and with the tables' numbers."""
 
 import html
+import shutil
 
 import pandas as pd
 import pytest
@@ -16,9 +17,9 @@ ODD = ["Viral Pneumonia", "<script>alert(1)</script>", 'A&B "quoted"']
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    root = tmp_path_factory.mktemp("study")
-    return root, *build(root, SMALL, gan={"kimg": 40})
+def built(once, tmp_path_factory):
+    root = once("tree-of-reports", lambda root: build(root, SMALL))
+    return root, *report(root, SMALL, tmp_path_factory.mktemp("page"), gan={"kimg": 40})
 
 
 def test_the_page_is_whole_and_loads_nothing(built):
@@ -77,24 +78,19 @@ def test_what_stands_beside_the_comparison_is_that_of_the_tables(built):
     assert "Mind: Fréchet distance: no more images than the 1280 features (all of 60 values)." in text
 
 
-def test_a_border_that_tells_the_class_is_warned_of_at_the_head(built):
-    root, _, _ = built
+def test_a_border_that_tells_the_class_is_warned_of_at_the_head(built, tmp_path):
+    root = shutil.copytree(built[0], tmp_path / "study")
     path = root / "tables/shortcut.csv"
-    kept = path.read_text()
     table = pd.read_csv(path)
-    try:
-        for low, warned in ((0.26, True), (0.24, False)):  # four classes: guessing gives 0.25
-            table.assign(ci_low=low).to_csv(path, index=False)
-            page, _ = report(root, SMALL, gan={"kimg": 40})
-            assert ("Warning: the border gives the class away." in page.text) == warned
-    finally:
-        path.write_text(kept)
-        report(root, SMALL, gan={"kimg": 40})
+    for low, warned in ((0.26, True), (0.24, False)):  # four classes: guessing gives 0.25
+        table.assign(ci_low=low).to_csv(path, index=False)
+        page, _ = report(root, SMALL, tmp_path, gan={"kimg": 40})
+        assert ("Warning: the border gives the class away." in page.text) == warned
 
 
 def test_bold_marks_just_what_is_better_or_worse(built):
-    root, _, _ = built
-    text = (root / "r.html").read_text(encoding="utf-8")
+    root, page, _ = built
+    text = page.source
     shown = pd.read_csv(root / "tables/comparisons.csv")
     clear = shown[shown["verdict"].isin(["better", "worse"])]
     assert len(clear) and len(clear) < len(shown)
@@ -105,24 +101,24 @@ def test_bold_marks_just_what_is_better_or_worse(built):
 
 
 def test_the_settings_on_the_page_are_a_config_file(built):
-    root, _, config = built
-    text = (root / "r.html").read_text(encoding="utf-8").split("<pre>")[1].split("</pre>")[0]
+    _, page, config = built
+    text = page.source.split("<pre>")[1].split("</pre>")[0]
     assert yaml.safe_load(html.unescape(text)) == config
 
 
-def test_what_it_must_not_be_taken_for(built):
+def test_what_it_must_not_be_taken_for(built, tmp_path):
     root, page, _ = built
     assert "Synthetic phantoms." in page.text and "A demonstration of the GAN" in page.text
     assert "not FID or KID" in page.text and "different hospitals" not in page.text
     page, _ = report(
-        root, SMALL, source="radiography", gan={"kimg": 5000}, fidelity={"extractor": "inception-v3-compat"}
+        root, SMALL, tmp_path, source="radiography", gan={"kimg": 5000}, fidelity={"extractor": "inception-v3-compat"}
     )
     assert "hantom" not in page.text.split("All settings of the study")[0] and "A demonstration" not in page.text
     assert "not FID or KID" not in page.text and "different hospitals" in page.text
 
 
-def test_a_training_without_ada_is_told_as_such(tmp_path):
-    page, _ = build(tmp_path, SMALL, gan={"kimg": 40, "ada_target": None})
+def test_a_training_without_ada_is_told_as_such(built, tmp_path):
+    page, _ = report(built[0], SMALL, tmp_path, gan={"kimg": 40, "ada_target": None})
     assert "ADA was off." in page.text and "the discriminator overfits" not in page.text
 
 
@@ -142,9 +138,11 @@ def test_provenance_is_told(built):
 def test_odd_class_names_are_escaped_and_a_study_without_gan_or_replicates_is_told_as_such(tmp_path):
     grid = {**SMALL, "sizes": [25], "replicates": 1, "augmentations": ["none", "classical"]}
     grid |= {"synthetic": [], "ratios": [], "probes": []}
-    page, _ = build(tmp_path, grid, classes=ODD, generated=False, source="folder")
-    (tmp_path / "data/problems.csv").write_text("file,class,problem,action\n")
-    assert "No file had a problem." in report(tmp_path, grid, generated=False, source="folder")[0].text
+    root, seen = tmp_path / "study", {"generated": False, "source": "folder"}
+    build(root, grid, classes=ODD, generated=False)
+    page, _ = report(root, grid, tmp_path, **seen)
+    (root / "data/problems.csv").write_text("file,class,problem,action\n")
+    assert "No file had a problem." in report(root, grid, tmp_path, **seen)[0].text
     assert "script" not in page.tags
     assert all(name in page.text for name in ODD) and "Title & more" in page.text
     assert "synthetic" not in page.ids and "GAN images" not in page.text
@@ -153,15 +151,11 @@ def test_odd_class_names_are_escaped_and_a_study_without_gan_or_replicates_is_to
     assert page.text.split("All settings of the study")[0].count("[") == wilson
 
 
-def test_a_missing_part_is_named(built, capsys):
-    root, _, _ = built
+def test_a_missing_part_is_named(built, tmp_path, capsys):
+    root = shutil.copytree(built[0], tmp_path / "study")
     settings, _ = settings_of(root, SMALL)
     path = root / "cells/none/size-25/replicate-1/tf_efficientnet_lite0/provenance.json"
-    kept = path.read_text()
     path.unlink()
-    try:
-        status = main(["make_report", "--results", str(root), "--report", str(root / "x.html"), "--settings", settings])
-    finally:
-        path.write_text(kept)
+    status = main(["make_report", "--results", str(root), "--report", str(tmp_path / "x"), "--settings", settings])
     assert status == 1 and str(path) in capsys.readouterr().err
-    assert not (root / "x.html").exists()
+    assert not (tmp_path / "x").exists()
