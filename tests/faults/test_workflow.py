@@ -106,22 +106,19 @@ def made_as(undisturbed, folder):
 
 def test_a_corrupt_output_is_named_and_made_again(tmp_path, undisturbed, survived):
     """A file that a crash of the machine has left, whole in length and wrong in content."""
-    folder = tmp_path / "study"
-    shutil.copytree(undisturbed, folder)
-    shutil.rmtree(folder / "results/lab/gan")
-    shutil.rmtree(folder / "results/lab/checkpoints", ignore_errors=True)
-    images = folder / "results/lab/subsets/size-10/replicate-1/train.npy"
-    content = bytearray(images.read_bytes())
-    content[-100] ^= 4
-    before = images.stat()
-    images.write_bytes(content)
-    os.utime(images, ns=(before.st_atime_ns, before.st_mtime_ns))
-    again = command(folder, WHOLE, "--cores", "2", "--until", "train_gan")
+    folder = shutil.copytree(undisturbed, tmp_path / "study")
+    subset = folder / "results/lab/subsets/size-10/replicate-1"
+    (subset / "leaks.json").unlink()
+    table = subset / "train.csv"
+    content, before = bytearray(table.read_bytes()), table.stat()
+    content[-3] ^= 4
+    table.write_bytes(content)
+    os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = command(folder, WHOLE, "--cores", "2", "--until", "check_leaks")
     broken = subprocess.run(again, cwd=folder, capture_output=True, text=True)
-    assert broken.returncode and "train.npy is not what make_subset wrote" in broken.stdout + broken.stderr
-    assert not (folder / "results/lab/gan").exists()
-    images.unlink()
+    assert broken.returncode and "train.csv is not what make_subset wrote" in broken.stdout + broken.stderr
+    assert not (subset / "leaks.json").exists()
+    table.unlink()
     subprocess.run(again, cwd=folder, check=True, capture_output=True)
-    assert (folder / "results/lab/gan/size-10/replicate-1/generator.safetensors").is_file()
-    assert made_as(undisturbed, folder)
+    assert not differing(results(folder), results(undisturbed))
     survived("a spoilt file, a second workflow in the folder")

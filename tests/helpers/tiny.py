@@ -27,8 +27,9 @@ STUDY = {
     "classifier": {"input_size": 32, "epochs": 2, "steps_per_epoch": 2, "batch": 8},
     "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
 }
-# The same with images from elsewhere.
-WHOLE = STUDY | {"external_test": {"data_root": "elsewhere"}}
+# The same with images from elsewhere, and an augmentation less.
+WHOLE = STUDY | {"external_test": {"data_root": "elsewhere"}, "augmentations": ["none", "classical", "gan"]}
+WHOLE |= {"statistics": {"bootstrap_samples": 100}}
 
 
 def make_elsewhere(folder: Path) -> None:

@@ -31,8 +31,11 @@ def run(folder: Path, study: dict, *arguments) -> str:
 @pytest.fixture
 def begun(once, tmp_path):
     """A folder in which the subsets of DATA have been made."""
-    made = once("begun", lambda folder: run(folder, DATA, "--until", "check_leaks"))
-    return shutil.copytree(made, tmp_path / "begun")
+
+    def make(folder):
+        run(folder, DATA, "--until", "check_leaks")
+
+    return shutil.copytree(once("begun", make), tmp_path / "begun")
 
 
 def share(folder: Path) -> float:
