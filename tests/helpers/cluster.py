@@ -45,12 +45,12 @@ def installed() -> bool:
     return all(subprocess.run([*apt, *step], **quiet).returncode == 0 for step in steps)
 
 
-def until(condition, seconds: float = 1500):
-    """Waits for something true and returns it."""
-    end = time.time() + seconds
+def until(condition, pause: float = 1):
+    """Waits for something true, looks every so many seconds, and returns it."""
+    end = time.time() + 1500
     while not (value := condition()):
         assert time.time() < end, "waited in vain"
-        time.sleep(0.2)
+        time.sleep(pause)
     return value
 
 
@@ -127,7 +127,7 @@ class Cluster:
                 start_new_session=True,  # Ctrl-C is not for it
             )
         self.daemons[name] = daemon
-        until(lambda: daemon.poll() is not None or ready())
+        until(lambda: daemon.poll() is not None or ready(), pause=0.1)
         assert daemon.poll() is None, (self.folder / f"{name}.log").read_text()
 
 
