@@ -114,6 +114,13 @@ def finished(driver: subprocess.Popen, folder: Path) -> str:
     return said
 
 
+def has_said(driver: subprocess.Popen, folder: Path, words: str, times: int = 1) -> None:
+    """Waits for the driver to say something so often."""
+    said = lambda: (folder / "driver.log").read_text().count(words) >= times  # noqa: E731
+    until(lambda: driver.poll() is not None or said())
+    assert said()
+
+
 def whole_study_here(folder: Path) -> dict[str, bytes]:
     here(folder)
     return results(folder)
@@ -130,10 +137,10 @@ def of_rule(folder: Path, rule: str) -> list[dict]:
     return [job for job in jobs(folder) if job.get("Comment", "").startswith(f"rule_{rule}")]
 
 
-def trained_alike(folder: Path, undisturbed: Future) -> bool:
-    """Whether the GAN and all else that is there are those of the undisturbed study."""
+def trained_otherwise(folder: Path, undisturbed: Future) -> list[str]:
+    """The files of the GAN, and of all else that is there, that are not those of the undisturbed study."""
     made, whole = results(folder), undisturbed.result()
-    return not differing(made, {name: whole[name] for name in whole if name in made or name.startswith("gan/")})
+    return differing(made, {name: whole[name] for name in whole if name in made or name.startswith("gan/")})
 
 
 def newest(folder: Path) -> float:
@@ -251,7 +258,7 @@ def test_gpus_by_gres_and_shared_and_a_controller_that_is_restarted(lab, folder)
     until(lambda: len(of_rule(folder, "train_classifier")) == 4)
     with controller_away(lab.cluster, Path(config)):
         # More often in vain than the plugin would without the profile.
-        until(lambda: (folder / "driver.log").read_text().count("could not check status") > 5)
+        has_said(driver, folder, "could not check status", 6)
     finished(driver, folder)
     (gan,) = of_rule(folder, "train_gan")
     assert "gres:gpu:1" in gan["TresPerNode"] and gan["NodeList"] == "g1"
@@ -285,7 +292,7 @@ def test_a_training_that_is_cancelled_requeued_and_loses_its_node_ends_the_same(
         assert not list((folder / "results/lab/gan").rglob("generator.safetensors")), "it was over too soon"
     finished(driver, folder)
     assert len(attempts.read(folder / LOG)) == 4
-    assert trained_alike(folder, lab.undisturbed)
+    assert not trained_otherwise(folder, lab.undisturbed)
 
 
 @beside_the_others
@@ -305,7 +312,7 @@ def test_a_training_of_several_time_slots_ends_the_same(lab, folder):
     slots = of_rule(folder, "train_gan")
     assert len(slots) > 2 and [job["TimeLimit"] for job in [*slots, last]].count("00:01:00") >= len(slots)
     assert {job["MinMemoryNode"] for job in slots} <= {"4000M", "4G"}  # it has not lacked any
-    assert trained_alike(folder, lab.undisturbed)
+    assert not trained_otherwise(folder, lab.undisturbed)
 
 
 @beside_the_others
@@ -314,12 +321,12 @@ def test_a_killed_driver_is_started_again_and_no_job_runs_twice(lab, folder):
     training = halted(folder)
     killed(driver)
     driver = through_slurm(folder, LONG, "--until", "train_gan")
-    until(lambda: "waiting for jobs of an earlier driver" in (folder / "driver.log").read_text())
+    has_said(driver, folder, "waiting for jobs of an earlier driver")
     os.kill(training, signal.SIGCONT)
     assert "unlock" not in finished(driver, folder)
     (job,) = of_rule(folder, "train_gan")
     assert job["JobState"] == "COMPLETED" and job["Restarts"] == "0"
-    assert trained_alike(folder, lab.undisturbed)
+    assert not trained_otherwise(folder, lab.undisturbed)
     # What the job has made without a driver is known: another setting trains again.
     changed = LONG | {"gan": LONG["gan"] | {"r1_gamma": 3}}
     again = command(folder, changed, "-n", "--cores", "1", "--until", "train_gan")

@@ -54,8 +54,8 @@ def until(condition, pause: float = 1):
     return value
 
 
-def succeeds(*command, **more) -> bool:
-    return subprocess.run(command, capture_output=True, **more).returncode == 0
+def succeeds(*command) -> bool:
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def told(*command) -> str:
