@@ -1,6 +1,7 @@
 """The same study on a real SLURM: routing, arrays, faults in mid-training, a driver that dies.
 
-The cluster is three virtual nodes on this machine (shared/slurm), so the tests want root, Debian and its packages.
+The cluster is four virtual nodes on this machine (helpers/cluster.py). Most of what happens there is waiting. So the
+trials run all at once, each in a folder of its own, and a test is the outcome of its trial.
 """
 
 import contextlib
@@ -9,99 +10,126 @@ import re
 import shutil
 import signal
 import subprocess
-import time
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ganaug import attempts
+from helpers import cluster as slurm
+from helpers.cluster import Cluster, told, until
 from helpers.running import ROOT
 from helpers.tiny import STUDY, command, differing, results
 
-CLUSTER = ROOT.parent / "shared" / "slurm" / "cluster"
 PROFILE = ROOT / "profiles" / "slurm"
-CONFIGS = [Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/gres.conf")]  # where the cluster's script writes them
-PACKAGES = ["slurm-wlm", "slurm-wlm-basic-plugins", "munge"]
 BRISK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
-LONG = STUDY | {"gan": STUDY["gan"] | {"kimg": 6}}  # a minute or so
+BRISK += ["--max-status-checks-per-second", "1"]
+LONG = STUDY | {"gan": STUDY["gan"] | {"kimg": 3}}  # a few seconds and checkpoints, on a fast machine too
+LOG = Path("results/lab/logs/train_gan/size-10/replicate-1.log")
+TRIALS: dict[str, Callable] = {}
+pytestmark = pytest.mark.slurm
 
 
-def installed() -> bool:
-    """Whether SLURM is here, or could be installed."""
-    if shutil.which("sbatch"):
-        return True
-    if os.geteuid() or not shutil.which("apt-get"):
-        return False
-    install = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES]
-    quiet = {"capture_output": True, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
-    return all(subprocess.run(command, **quiet).returncode == 0 for command in (["apt-get", "update", "-qq"], install))
+@dataclass
+class Lab:
+    """undisturbed: what will be the files of the LONG study, made without SLURM."""
+
+    cluster: Cluster
+    undisturbed: Future
 
 
-pytestmark = [pytest.mark.slurm, pytest.mark.skipif(not CLUSTER.is_file(), reason=f"no test cluster at {CLUSTER}")]
+def beside_the_others(trial: Callable) -> Callable:
+    """A test that is the outcome of the trial. The trial is given a folder in which the study's data are made."""
+    TRIALS[trial.__name__] = trial
+
+    def test(outcomes):
+        outcomes[trial.__name__].result()
+
+    test.__doc__ = trial.__doc__
+    return test
+
+
+def begun(function: Callable, *arguments) -> Future:
+    """The outcome to be of a function, which runs in a thread that does not outlive the tests."""
+    outcome = Future()
+
+    def run():
+        try:
+            outcome.set_result(function(*arguments))
+        except BaseException as error:  # pytest's failures are none of Exception
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    if CONFIGS[0].exists() and "ClusterName=lab\n" not in CONFIGS[0].read_text():
-        pytest.skip(f"this machine is of another SLURM cluster, whose {CONFIGS[0]} would be lost")
-    if os.geteuid() or not installed():
-        pytest.skip("SLURM is not here and can't be installed: it takes root and apt-get with Debian's packages")
-    folder = tmp_path_factory.mktemp("cluster")
-    scripts = shutil.copytree(CLUSTER.parent, folder / "scripts")  # with GPUs that can be shared, too
-    subprocess.run(["chmod", "-R", "u+w", scripts], check=True)
-    edit(scripts / "slurm.conf.in", "GresTypes=gpu", "GresTypes=gpu,shard")
-    edit(scripts / "slurm.conf.in", "Gres=gpu:fake:2", "Gres=gpu:fake:2,shard:8")
-    # A busy machine may take long to answer, to end a job, and till all of its jobs are looked at.
-    edit(scripts / "slurm.conf.in", "SlurmdTimeout=20\n", "SlurmdTimeout=300\nMessageTimeout=100\n")
-    edit(scripts / "slurm.conf.in", "KillWait=5", "KillWait=30")
-    edit(scripts / "slurm.conf.in", "MinJobAge=600", "MinJobAge=7200")
-    edit(scripts / "cluster", "seq 1 150", "seq 1 1200")
-    edit(scripts / "gres.conf", "AutoDetect=off\n", "AutoDetect=off\nNodeName=g1 Name=shard Count=8\n")
+def outcomes(request, tmp_path_factory):
+    """By their tests' names, what will come of the trials that were chosen."""
+    if reason := slurm.why_none():
+        pytest.skip(reason)
     elsewhere = os.environ.pop("SLURM_CONF")
+    # Both end the tests and the cluster. What a shell starts in the background ignores SIGINT, and so would drivers.
+    handlers = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        subprocess.run([scripts / "cluster", "start", folder], check=True)
-        yield folder
-        subprocess.run(["scancel", "--user", "root"], check=False)
+        with slurm.running(tmp_path_factory.mktemp("cluster")) as cluster:
+            here(data := tmp_path_factory.mktemp("data"), "--until", "check_leaks", "prepare_weights")
+
+            def copy(name: str) -> Path:
+                return shutil.copytree(data, tmp_path_factory.mktemp(name) / "study", symlinks=True)
+
+            lab = Lab(cluster, begun(whole_study_here, copy("undisturbed")))
+            chosen = [item.name for item in request.session.items if item.name in TRIALS]
+            yield {name: begun(TRIALS[name], lab, copy(name)) for name in chosen}
     finally:
-        subprocess.run([scripts / "cluster", "stop", folder], check=True)
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
         os.environ["SLURM_CONF"] = elsewhere
-        for process in psutil.process_iter():  # jobs that the loss of their node has left
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("SLURM_CLUSTER_NAME") == "lab":
-                    process.kill()
-        for path in CONFIGS:  # else each start of Snakemake would wait for the controller
-            path.unlink(missing_ok=True)
 
 
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-def through_slurm(folder: Path, study: dict, *arguments, profile: Path = PROFILE) -> subprocess.Popen:
-    """A driver that submits to the cluster, in the background; its output goes to driver.log."""
-    started = command(folder, study, "--workflow-profile", profile, *BRISK, *arguments)
+def driver_of(folder: Path, study: dict, *arguments, **environment) -> subprocess.Popen:
+    """Snakemake, in the background; its output goes to driver.log."""
+    started = command(folder, study, *arguments)
     with open(folder / "driver.log", "a") as log:
-        return subprocess.Popen(started, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        environment = slurm.marked("driver") | environment
+        return subprocess.Popen(started, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
-def here(folder: Path, study: dict, *arguments) -> None:
-    subprocess.run(command(folder, study, "--cores", "2", *arguments), cwd=folder, check=True, capture_output=True)
+def through_slurm(folder: Path, study: dict, *arguments, profile: Path = PROFILE, **environment) -> subprocess.Popen:
+    return driver_of(folder, study, "--workflow-profile", profile, *BRISK, *arguments, **environment)
 
 
-def finished(driver: subprocess.Popen, folder: Path, status: int = 0) -> str:
+def here(folder: Path, *arguments) -> None:
+    finished(driver_of(folder, LONG, "--cores", "2", *arguments), folder)
+
+
+def finished(driver: subprocess.Popen, folder: Path) -> str:
+    """What it said."""
     code = driver.wait(1500)
-    told = (folder / "driver.log").read_text()
-    assert code == status, told[-4000:]
-    return told
+    said = (folder / "driver.log").read_text()
+    assert code == 0, said[-4000:]
+    return said
 
 
-def jobs(folder: Path) -> list[dict]:
+def has_said(driver: subprocess.Popen, folder: Path, words: str, times: int = 1) -> None:
+    """Waits for the driver to say something so often."""
+    said = lambda: (folder / "driver.log").read_text().count(words) >= times  # noqa: E731
+    until(lambda: driver.poll() is not None or said())
+    assert said()
+
+
+def whole_study_here(folder: Path) -> dict[str, bytes]:
+    here(folder)
+    return results(folder)
+
+
+def jobs(folder: Path, *number: str) -> list[dict]:
     """What the controller knows of the jobs submitted from a folder."""
-    shown = subprocess.run(["scontrol", "--oneliner", "show", "job"], capture_output=True, text=True, check=True).stdout
-    found = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in shown.splitlines()]
+    lines = told("scontrol", "--oneliner", "show", "job", *number).splitlines()
+    found = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines]
     return [job for job in found if job.get("WorkDir") == str(folder)]
 
 
@@ -109,35 +137,10 @@ def of_rule(folder: Path, rule: str) -> list[dict]:
     return [job for job in jobs(folder) if job.get("Comment", "").startswith(f"rule_{rule}")]
 
 
-def of_id(number: str) -> dict:
-    show = ["scontrol", "--oneliner", "show", "job", number]
-    return dict(re.findall(r"(\S+?)=(\S*)", subprocess.run(show, capture_output=True, text=True, check=True).stdout))
-
-
-def until(condition, seconds: float = 1500):
-    """Waits for something true and returns it."""
-    end = time.time() + seconds
-    while not (value := condition()):
-        assert time.time() < end, "waited in vain"
-        time.sleep(0.2)
-    return value
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """Folder of a study up to its GAN, made without SLURM."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    here(folder, LONG, "--until", "train_gan")
-    return folder
-
-
-@pytest.fixture
-def prepared(undisturbed, tmp_path):
-    """The same in a folder of its own, before the training: data are made alike for all trainings tried here."""
-    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True, symlinks=True)
-    for name in ("gan", "checkpoints", "logs/train_gan"):
-        shutil.rmtree(tmp_path / "results/lab" / name)
-    return tmp_path
+def trained_otherwise(folder: Path, undisturbed: Future) -> list[str]:
+    """The files of the GAN, and of all else that is there, that are not those of the undisturbed study."""
+    made, whole = results(folder), undisturbed.result()
+    return differing(made, {name: whole[name] for name in whole if name in made or name.startswith("gan/")})
 
 
 def newest(folder: Path) -> float:
@@ -149,11 +152,40 @@ def newest(folder: Path) -> float:
     return max(times)
 
 
+def halted(folder: Path) -> int:
+    """The process of the training, which stands still once it has gone on to a further checkpoint.
+
+    So it is not over too soon. SLURM wakes what it wants to end.
+    """
+    before = newest(folder)
+    until(lambda: newest(folder) > before, pause=0.1)
+    process = attempts.read(folder / LOG)[-1].pid
+    with contextlib.suppress(ProcessLookupError):  # it may have been told to end already
+        os.kill(process, signal.SIGSTOP)
+    return process
+
+
+def killed(driver: subprocess.Popen) -> None:
+    driver.kill()
+    driver.wait()
+
+
+def for_training(*resources: str) -> list[str]:
+    """Options that give a training these resources, in place of all that the profile gives it."""
+    return ["--set-resources", *(f"train_gan:{resource}" for resource in resources)]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
 def asked(folder: Path) -> dict[str, set]:
     """(CPUs, memory), as SLURM writes them, that the jobs of each rule ask for."""
-    dry_run = [*command(folder, STUDY, "--workflow-profile", PROFILE, "-n")]
-    told = subprocess.run(dry_run, cwd=folder, capture_output=True, text=True, check=True).stdout
-    jobs = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", told, flags=re.MULTILINE)
+    dry_run = command(folder, LONG, "--workflow-profile", PROFILE, "-n")
+    planned = subprocess.run(dry_run, cwd=folder, capture_output=True, text=True, check=True).stdout
+    jobs = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", planned, flags=re.MULTILINE)
     found = {rule: set() for rule, _ in jobs}
     for rule, block in jobs:
         threads, memory = re.search(r"threads: (\d+)", block), re.search(r"mem_mb=(\d+)", block)
@@ -163,11 +195,11 @@ def asked(folder: Path) -> dict[str, set]:
     return found
 
 
-def test_a_study_through_slurm_is_that_of_one_machine(cluster, tmp_path):
-    (local := tmp_path / "local").mkdir()
-    (remote := tmp_path / "remote").mkdir()
+@beside_the_others
+def test_a_study_through_slurm_is_that_of_one_machine(lab, folder):
+    (remote := folder / "remote").mkdir()  # without data
     wanted = asked(remote)
-    finished(through_slurm(remote, STUDY), remote)
+    finished(through_slurm(remote, LONG), remote)
     where = {job["Comment"].partition("_wildcards")[0].removeprefix("rule_"): job for job in jobs(remote)}
     for rule in ("train_gan", "sample_gan", "measure_fidelity", "train_classifier"):
         assert where[rule]["Partition"] == "gpu" and where[rule]["NodeList"] == "g1", where[rule]
@@ -181,129 +213,132 @@ def test_a_study_through_slurm_is_that_of_one_machine(cluster, tmp_path):
     cells = of_rule(remote, "train_classifier")
     arrays = [job["ArrayJobId"] for job in cells if "ArrayJobId" in job]
     assert len(cells) == 4 and len(arrays) == 3 and len(set(arrays)) == 1
-    here(local, STUDY)
-    assert not differing(results(local), results(remote))
+    assert not differing(lab.undisturbed.result(), results(remote))
 
 
-def test_a_gpu_job_is_given_a_gpu_and_fails_at_once_where_cuda_is_missing(cluster, prepared):
+@beside_the_others
+def test_a_gpu_job_is_given_a_gpu_and_fails_at_once_where_cuda_is_missing(lab, folder):
     """The cluster's GPUs are stand-ins, so that is what happens here; and the next attempt has more memory."""
-    driver = through_slurm(prepared, STUDY | {"device": "auto"}, "--until", "train_gan")
-    log = prepared / "results/lab/logs/train_gan/size-10/replicate-1.log"
+    driver = through_slurm(folder, STUDY | {"device": "auto"}, "--until", "train_gan")
+    log = folder / LOG
     until(lambda: log.is_file() and "PyTorch finds no CUDA" in log.read_text())
     assert "was given GPU" in log.read_text() and "write `device: cpu`" in log.read_text()
-    first, second = until(lambda: of_rule(prepared, "train_gan")[1:] and of_rule(prepared, "train_gan")[:2])
+    first, second = until(lambda: of_rule(folder, "train_gan")[1:] and of_rule(folder, "train_gan")[:2])
     driver.send_signal(signal.SIGINT)
     driver.wait(600)
     assert first["Partition"] == "gpu" and "gpu:1" in first["TresPerJob"], first
     assert (first["MinMemoryNode"], second["MinMemoryNode"]) in (("4000M", "8000M"), ("4G", "8G"))
-    assert not (prepared / "results/lab/checkpoints").exists()
+    assert not (folder / "results/lab/checkpoints").exists()
 
 
 @contextlib.contextmanager
-def controller_away(cluster: Path):
-    """SLURM's controller is ended, and started again afterwards. Meanwhile commands give up soon."""
-    answers = lambda: subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0  # noqa: E731
-    edit(CONFIGS[0], "MessageTimeout=100", "MessageTimeout=2")
-    os.kill(int((cluster / "run/slurmctld.pid").read_text()), signal.SIGTERM)
+def controller_away(cluster: Cluster, config: Path):
+    """SLURM's controller is ended, and started again afterwards. Commands wait for it; those with this config give up
+    soon."""
+    edit(config, "MessageTimeout=100", "MessageTimeout=2")
+    cluster.end_controller()
     try:
-        until(lambda: not answers())
         yield
     finally:
-        edit(CONFIGS[0], "MessageTimeout=2", "MessageTimeout=100")
-        subprocess.run(["/usr/sbin/slurmctld"], check=True)
-        until(answers)
+        edit(config, "MessageTimeout=2", "MessageTimeout=100")
+        cluster.start_controller()
 
 
-def test_gpus_by_gres_and_shared_and_a_controller_that_is_restarted(cluster, prepared):
+@beside_the_others
+def test_gpus_by_gres_and_shared_and_a_controller_that_is_restarted(lab, folder):
     """The other profile; its classifiers ask for a share of a GPU each, as its comment says."""
-    shared = prepared / "shared"
-    shutil.copytree(ROOT / "profiles" / "slurm-gres", shared)
+    shared = shutil.copytree(ROOT / "profiles" / "slurm-gres", folder / "shared")
     (line,) = (
         line for line in (shared / "config.yaml").read_text().splitlines() if line.startswith("  train_classifier")
     )
     edit(shared / "config.yaml", line, line.replace("gpu:1", "shard:1"))
-    driver = through_slurm(prepared, STUDY, "--until", "train_classifier", "--verbose", profile=shared)
-    until(lambda: len(of_rule(prepared, "train_classifier")) == 4)
-    with controller_away(cluster):
+    config = shutil.copy(slurm.CONFIGS[0], folder)
+    goal = ["--until", "train_classifier", "--verbose"]
+    driver = through_slurm(folder, STUDY, *goal, profile=shared, SLURM_CONF=config)
+    until(lambda: len(of_rule(folder, "train_classifier")) == 4)
+    with controller_away(lab.cluster, Path(config)):
         # More often in vain than the plugin would without the profile.
-        until(lambda: (prepared / "driver.log").read_text().count("could not check status") > 5)
-    finished(driver, prepared)
-    (gan,) = of_rule(prepared, "train_gan")
+        has_said(driver, folder, "could not check status", 6)
+    finished(driver, folder)
+    (gan,) = of_rule(folder, "train_gan")
     assert "gres:gpu:1" in gan["TresPerNode"] and gan["NodeList"] == "g1"
-    assert {(job["TresPerNode"], job["NodeList"]) for job in of_rule(prepared, "train_classifier")} == {
+    assert {(job["TresPerNode"], job["NodeList"]) for job in of_rule(folder, "train_classifier")} == {
         ("gres:shard:1", "g1")
     }
 
 
-def test_a_training_that_is_cancelled_requeued_and_loses_its_node_ends_the_same(cluster, prepared, undisturbed):
-    driver = through_slurm(prepared, LONG, "--until", "train_gan")
-    running = lambda: [job for job in of_rule(prepared, "train_gan") if job["JobState"] == "RUNNING"]  # noqa: E731
-    gan = prepared / "results/lab/gan"
-    for fault in ("cancel", "requeue", "node down"):
+@beside_the_others
+def test_a_training_that_is_cancelled_requeued_and_loses_its_node_ends_the_same(lab, folder):
+    frail = for_training("slurm_partition=frail", "slurm_extra='--signal=TERM@120'")  # a node that no other trial needs
+    driver = through_slurm(folder, LONG, "--until", "train_gan", *frail)
+    running = lambda: [job for job in of_rule(folder, "train_gan") if job["JobState"] == "RUNNING"]  # noqa: E731
+    for fault in ("cancel", "requeue", "power cut"):
         (job,) = until(running)
-        before = newest(prepared)
-        until(lambda before=before: newest(prepared) > before)  # it has gone on from where it was
+        number = job["JobId"]
+        halted(folder)  # it has gone on from where it was
         if fault == "cancel":
-            subprocess.run(["scancel", job["JobId"]], check=True)
+            told("scancel", number)
         elif fault == "requeue":
-            subprocess.run(["scontrol", "requeue", job["JobId"]], check=True)
-            until(lambda job=job: of_id(job["JobId"])["JobState"] == "PENDING")
-            subprocess.run(["scontrol", "update", f"jobid={job['JobId']}", "StartTime=now"], check=True)  # not in 2 min
+            told("scontrol", "requeue", number)
         else:
-            subprocess.run(["scontrol", "update", "nodename=g1", "state=down", "reason=test"], check=True)
+            lab.cluster.cut_power("f1")
+            told("scontrol", "update", "nodename=f1", "state=down", "reason=test")  # else after SlurmdTimeout
         until(lambda job=job: (job["JobId"], job["Restarts"]) not in {(j["JobId"], j["Restarts"]) for j in running()})
-        if fault == "node down":
-            # Refused where the node has come back by itself.
-            subprocess.run(["scontrol", "update", "nodename=g1", "state=resume"], check=False)
-        assert not list(gan.rglob("generator.safetensors")), "it was over too soon"
-    finished(driver, prepared)
-    assert not differing(results(prepared), results(undisturbed))
+        if fault == "power cut":
+            lab.cluster.boot("f1")
+        if fault != "cancel":
+            until(lambda number=number: jobs(folder, number)[0]["JobState"] == "PENDING")
+            told("scontrol", "update", f"jobid={number}", "StartTime=now")  # not in two minutes
+        assert not list((folder / "results/lab/gan").rglob("generator.safetensors")), "it was over too soon"
+    finished(driver, folder)
+    assert len(attempts.read(folder / LOG)) == 4
+    assert not trained_otherwise(folder, lab.undisturbed)
 
 
-def test_a_training_of_several_time_slots_ends_the_same(cluster, prepared, undisturbed):
+@beside_the_others
+def test_a_training_of_several_time_slots_ends_the_same(lab, folder):
     """Slots of a minute, the shortest that SLURM knows. It looks every 30 s whether a notice is due, and gives it up to
     30 s early: here after 25 to 55 s. The first two slots make no more headway than their first checkpoint, lest a fast
-    machine needs no third."""
-    # In place of all that the profile says of these jobs.
-    slot = ["runtime=1", "slurm_partition=gpu", "slurm_extra='--signal=TERM@5'"]
-    slot = ["--set-resources", *(f"train_gan:{resource}" for resource in slot)]
-    driver = through_slurm(prepared, LONG, "--until", "train_gan", *slot)
-    log = prepared / "results/lab/logs/train_gan/size-10/replicate-1.log"
+    machine needs no third; the third is made longer, lest a slow one needs many."""
+    slot = for_training("runtime=1", "slurm_partition=gpu", "slurm_extra='--signal=TERM@5'")
+    driver = through_slurm(folder, LONG, "--until", "train_gan", *slot)
     for _ in range(2):
-        before = newest(prepared)
-        until(lambda before=before: newest(prepared) > before)
-        with contextlib.suppress(ProcessLookupError):  # on a slow machine its notice has come already
-            os.kill(attempts.read(log)[-1].pid, signal.SIGSTOP)
-        until(lambda: attempts.read(log)[-1].outcome == attempts.STOPPED)  # SLURM's notice wakes it
-    finished(driver, prepared)
-    slots = of_rule(prepared, "train_gan")
-    assert len(slots) > 2 and {job["TimeLimit"] for job in slots} == {"00:01:00"}
+        halted(folder)
+        until(lambda: attempts.read(folder / LOG)[-1].outcome == attempts.STOPPED)  # SLURM's notice wakes it
+    ended = int(attempts.read(folder / LOG)[-1].slurm_job)
+    last = until(lambda: [job for job in of_rule(folder, "train_gan") if int(job["JobId"]) > ended])[0]
+    told("scontrol", "update", f"jobid={last['JobId']}", "TimeLimit=30")
+    finished(driver, folder)
+    slots = of_rule(folder, "train_gan")
+    assert len(slots) > 2 and [job["TimeLimit"] for job in [*slots, last]].count("00:01:00") >= len(slots)
     assert {job["MinMemoryNode"] for job in slots} <= {"4000M", "4G"}  # it has not lacked any
-    assert not differing(results(prepared), results(undisturbed))
+    assert not trained_otherwise(folder, lab.undisturbed)
 
 
-def test_a_killed_driver_is_started_again_and_no_job_runs_twice(cluster, prepared, undisturbed):
-    driver = through_slurm(prepared, LONG, "--until", "train_gan")
-    until(lambda: newest(prepared))
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    told = finished(through_slurm(prepared, LONG, "--until", "train_gan"), prepared)
-    assert "waiting for jobs of an earlier driver" in told and "unlock" not in told
-    (job,) = of_rule(prepared, "train_gan")
+@beside_the_others
+def test_a_killed_driver_is_started_again_and_no_job_runs_twice(lab, folder):
+    driver = through_slurm(folder, LONG, "--until", "train_gan")
+    training = halted(folder)
+    killed(driver)
+    driver = through_slurm(folder, LONG, "--until", "train_gan")
+    has_said(driver, folder, "waiting for jobs of an earlier driver")
+    os.kill(training, signal.SIGCONT)
+    assert "unlock" not in finished(driver, folder)
+    (job,) = of_rule(folder, "train_gan")
     assert job["JobState"] == "COMPLETED" and job["Restarts"] == "0"
-    assert not differing(results(prepared), results(undisturbed))
+    assert not trained_otherwise(folder, lab.undisturbed)
     # What the job has made without a driver is known: another setting trains again.
     changed = LONG | {"gan": LONG["gan"] | {"r1_gamma": 3}}
-    again = command(prepared, changed, "-n", "--cores", "1", "--until", "train_gan")
-    assert "rule train_gan" in subprocess.run(again, cwd=prepared, capture_output=True, text=True).stdout
+    again = command(folder, changed, "-n", "--cores", "1", "--until", "train_gan")
+    assert "rule train_gan" in told(*again)
 
 
-def test_jobs_of_other_settings_are_cancelled_by_the_next_driver(cluster, prepared):
-    driver = through_slurm(prepared, LONG, "--until", "train_gan")
-    until(lambda: newest(prepared))
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+@beside_the_others
+def test_jobs_of_other_settings_are_cancelled_by_the_next_driver(lab, folder):
+    driver = through_slurm(folder, LONG, "--until", "train_gan")
+    halted(folder)
+    killed(driver)
     short = LONG | {"gan": LONG["gan"] | {"kimg": 0.2, "r1_gamma": 3}}
-    told = finished(through_slurm(prepared, short, "--until", "train_gan"), prepared)
-    assert "cancelling jobs that an earlier driver left" in told
-    assert sorted(job["JobState"] for job in of_rule(prepared, "train_gan")) == ["CANCELLED", "COMPLETED"]
+    said = finished(through_slurm(folder, short, "--until", "train_gan"), folder)
+    assert "cancelling jobs that an earlier driver left" in said
+    assert sorted(job["JobState"] for job in of_rule(folder, "train_gan")) == ["CANCELLED", "COMPLETED"]
