@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -156,14 +157,24 @@ def finished(once):
 @pytest.fixture(scope="session")
 def undisturbed(once):
     """Folder of the finished small study (helpers/tiny.py), made without a fault."""
-    from helpers.tiny import WHOLE, command, make_elsewhere
+    return once("undisturbed", make_small)
 
-    def make(folder):
-        make_elsewhere(folder)
-        done = subprocess.run(command(folder, WHOLE, "--cores", "2"), cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
 
-    return once("undisturbed", make)
+@pytest.fixture
+def begun(once, tmp_path):
+    """A folder in which the small study's data and subsets have been made. A test may change it."""
+    return shutil.copytree(
+        once("begun", lambda folder: make_small(folder, "--until", "check_leaks")), tmp_path / "begun"
+    )
+
+
+def make_small(folder: Path, *arguments) -> None:
+    from helpers.tiny import SMALL, command
+
+    done = subprocess.run(
+        command(folder, SMALL, "--cores", "2", *arguments), cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,7 @@ def hits_of(rng, skill, images, groups):
 GROUPED = np.concatenate([np.repeat(np.arange(40), 2), np.arange(40, 120)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("replicates", "method"), [(3, "percentile"), (5, "percentile"), (20, "BCa")])
 @pytest.mark.parametrize("paired", [False, True], ids=["mean", "difference"])
 def test_intervals_cover_as_often_as_they_say(replicates, method, paired):
@@ -198,6 +199,7 @@ def test_planted_effects_are_found_and_alike_ones_are_equivalent():
     assert (table["p_holm"] >= table["p"]).all()
 
 
+@pytest.mark.slow
 def test_without_an_effect_nothing_is_found():
     """In 5 % of families at most, since p is corrected within each."""
     alike = {"none": [1.0] * 4, "gan": [1.0] * 4}

@@ -160,6 +160,7 @@ def build(root, path):
     return " ".join(report(root, SMALL, root, unfinished=path, gan={"kimg": 40})[0].text.split())
 
 
+@pytest.mark.slow
 def test_tables_figures_and_report_of_what_there_is(tmp_path):
     root = make_tree(tmp_path, SMALL)
     place, gan = {"size": "25", "replicate": "1"}, "train_gan size=25 replicate=1"
@@ -202,6 +203,7 @@ def test_tables_figures_and_report_of_what_there_is(tmp_path):
     assert "nan" not in text.split() and f"{summary.loc[('gan', '25', 'accuracy'), 'mean']:.3f}n = 1" in text
 
 
+@pytest.mark.slow
 def test_one_classifier_alone_makes_a_report(tmp_path):
     root = make_tree(tmp_path, SMALL)
     kept = "none/size-25/replicate-1"

@@ -286,6 +286,7 @@ def test_classes_weigh_alike_in_an_unbalanced_set(lite0, monkeypatch):
 # --- learning and selection -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_learns(lite0):
     probability, history = trained(lite0, input_size=64, epochs=8, steps_per_epoch=10, learning_rate=0.003)
     assert (probability.argmax(1) == image_set(30, 3).labels).mean() > 0.9

@@ -30,7 +30,7 @@ BRISK += ["--max-status-checks-per-second", "1"]
 LONG = STUDY | {"gan": STUDY["gan"] | {"kimg": 3}}  # a few seconds and checkpoints, on a fast machine too
 LOG = Path("results/lab/logs/train_gan/size-10/replicate-1.log")
 TRIALS: dict[str, Callable] = {}
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 @dataclass

@@ -95,6 +95,7 @@ def test_impossible_settings_are_refused(tmp_path):
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.slow
 def test_classes_are_told_apart_better_the_more_images_there_are(tmp_path, lite0):
     """By a plain classifier on ImageNet features, at the quickstart's resolution: above chance, far from perfect."""
     import torch

@@ -61,6 +61,7 @@ def test_subsets_are_nested_balanced_and_keep_groups_together(seed):
             previous[side] = now
 
 
+@pytest.mark.slow
 def test_one_image_more_changes_only_the_subsets_it_comes_into():
     """Over 10 images in turn: the test set and a small subset mostly stay as they are, and never change by much."""
     manifest = made_manifest(singles=(100, 100, 100))

@@ -65,6 +65,7 @@ def test_the_stages_pack_what_the_tables_say_and_twice_the_same(tmp_path):
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name
 
 
+@pytest.mark.slow
 @missing_radiographs
 def test_real_radiographs(tmp_path):
     out = run_stages(RADIOGRAPHS, tmp_path, source="radiography", size=50)

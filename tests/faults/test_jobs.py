@@ -17,13 +17,19 @@ def everything():
     load_everything()
 
 
-def test_all_stages_are_tried(undisturbed):
-    assert set(STAGES) == {job["stage"] for job in jobs(undisturbed)}
+@pytest.fixture
+def study(stage, request):
+    """Folder of a finished study with such a job: the miniature, whose images are given, or one that draws its own."""
+    return request.getfixturevalue("undisturbed" if stage == "make_phantoms" else "finished")
+
+
+def test_all_stages_are_tried(finished, undisturbed):
+    assert set(STAGES) == {job["stage"] for study in (finished, undisturbed) for job in jobs(study)}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_job_killed_at_a_random_moment_leaves_nothing_half_made(undisturbed, tmp_path, stage, rng, survived):
-    job = Job(undisturbed, tmp_path / "study", stage)
+def test_a_job_killed_at_a_random_moment_leaves_nothing_half_made(study, tmp_path, stage, rng, survived):
+    job = Job(study, tmp_path / "study", stage)
     expected, others, began = job.expected(), job.others(), time.monotonic()
     assert end(job.start(tmp_path / "said")) == 0, (tmp_path / "said").read_text()
     takes = time.monotonic() - began
@@ -44,9 +50,9 @@ def test_a_job_killed_at_a_random_moment_leaves_nothing_half_made(undisturbed, t
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_job_on_a_full_disk_says_so_and_leaves_nothing_half_made(undisturbed, disk, tmp_path, stage, survived):
+def test_a_job_on_a_full_disk_says_so_and_leaves_nothing_half_made(study, disk, tmp_path, stage, survived):
     subprocess.run(["mount", "-o", "remount,size=48m", str(disk)], check=True)
-    job = Job(undisturbed, disk / "study", stage)
+    job = Job(study, disk / "study", stage)
     others, filler = job.others(), fill(disk)
     assert end(job.start(tmp_path / "said")) == 1
     said = (tmp_path / "said").read_text()

@@ -62,6 +62,7 @@ def newest(folder):
     return Checkpoints(path).load_newest(10**9)
 
 
+@pytest.mark.slow
 def test_a_classifier_killed_again_and_again_ends_with_the_same_bytes(cell_inputs, tmp_path, rng, survived):
     assert main(cell_command(cell_inputs, tmp_path / "whole")) == 0
     assert not (tmp_path / "whole/checkpoints").exists()  # too short to pay for one
@@ -120,6 +121,7 @@ def test_a_gan_that_is_stopped_in_a_snapshot_saves_its_state(gan_inputs, tmp_pat
     survived("SIGTERM or SIGINT to a training at work")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["train_gan", "train_classifier"])
 def test_a_long_step_is_broken_off_and_the_state_before_it_saved(
     gan_inputs, cell_inputs, tmp_path, monkeypatch, stage, survived

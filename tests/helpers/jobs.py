@@ -22,7 +22,7 @@ STAGES = [
 ]
 RULES = {"score_synthetic": "score_images", "score_external": "score_images"}  # whose stage has another name
 # Folders that hold raw images: a link in one of them would lead out of the data root.
-RAW = ("phantoms", "elsewhere")
+RAW = ("phantoms", "radiographs", "elsewhere", "spare")
 # What tells times, or where and by which commit it was made.
 APART = ("provenance.json", "report.html", ".log", ".attempts.jsonl", ".tsv", ".snakemake_timestamp")
 
@@ -36,7 +36,7 @@ def load_everything() -> None:
 
 
 def jobs(study: Path) -> list[dict]:
-    """The jobs in the plan of a study, with their stages."""
+    """The jobs in the plan of a finished study, with their stages."""
     (plan,) = study.glob("results/*/plan.json")
     return [job | {"stage": RULES.get(job["rule"], job["rule"])} for job in json.loads(plan.read_text())["jobs"]]
 

@@ -27,7 +27,7 @@ STUDY = {
     "splits": {"test_share": 0.25},
     "sizes": [10, 20],
     "replicates": 1,
-    "augmentations": ["none", "classical", "gan", "gan+classical"],
+    "augmentations": ["none", "classical", "gan"],
     "backbones": ["tf_efficientnet_lite0"],
     "synthetic": {"ratio_sweep": [0.5]},
     "external_test": {"data_root": "elsewhere"},

@@ -1,5 +1,6 @@
 """Run Snakemake on this checkout, for the tests of the workflow."""
 
+import logging
 import os
 import re
 import subprocess
@@ -46,6 +47,7 @@ def look(folder: Path, *arguments, fails=False, checkout: Path = ROOT) -> str:
 
         def run() -> int:
             redirect(Path(apart, "output"))
+            logging.root.handlers.clear()  # what stages that ran before have set up
             os.chdir(folder)
             for name in [name for name in sys.modules if name.split(".")[0] == "ganaug"]:
                 del sys.modules[name]  # the checkout's own is imported

@@ -1,12 +1,10 @@
 """The smallest study with every kind of job: phantoms, one GAN, a few classifiers."""
 
-import json
 import sys
 from pathlib import Path
 
 import yaml
 
-from ganaug.cli import main
 from helpers.running import ROOT
 
 STUDY = {
@@ -27,15 +25,8 @@ STUDY = {
     "classifier": {"input_size": 32, "epochs": 2, "steps_per_epoch": 2, "batch": 8},
     "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
 }
-# The same with images from elsewhere, and an augmentation less.
-WHOLE = STUDY | {"external_test": {"data_root": "elsewhere"}, "augmentations": ["none", "classical", "gan"]}
-WHOLE |= {"statistics": {"bootstrap_samples": 100}}
-
-
-def make_elsewhere(folder: Path) -> None:
-    """Images for the external test."""
-    settings = json.dumps({"images_per_class": 3, "resolution": 32})
-    assert main(["make_phantoms", "--seed", "9", "--settings", settings, "--out", str(folder / "elsewhere")]) == 0
+# What the fixture `undisturbed` has made of it, and of which the fixture `begun` has made the data.
+SMALL = STUDY | {"augmentations": ["none", "classical", "gan"], "statistics": {"bootstrap_samples": 100}}
 
 
 def command(folder: Path, study: dict, *arguments) -> list[str]:

@@ -75,6 +75,7 @@ def beside_the_results(folder) -> set:
     return {path for path in folder.rglob("*") if path.relative_to(folder).parts[0] not in ("results", ".snakemake")}
 
 
+@pytest.mark.slow
 def test_a_study_of_odd_names_runs_and_touches_nothing_else(odd):
     before = beside_the_results(odd)
     wanted = ["make_external_set", "check_leaks", "prepare_weights"]  # all that read what the user names

@@ -13,6 +13,7 @@ from ganaug.stylegan2.parallel import Part
 from helpers.trainings import OUTPUTS, TORCHRUN, start_process, train_command, trainer
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_result_of_one(gan_inputs, tmp_path):
     changes = {"kimg": 0.2, "batch": 16, "ada_kimg": 0.2, "ada_target": -1.0}  # p rises all the way
     assert main(train_command(gan_inputs, tmp_path / "one", tmp_path / "one" / "c", **changes)) == 0

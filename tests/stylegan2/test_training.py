@@ -103,6 +103,7 @@ def test_a_training_killed_20_times_ends_with_the_same_bytes(gan_inputs, tmp_pat
     survived("SIGKILL of a GAN's training", 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", [(), TORCHRUN], ids=["alone", "torchrun"])
 def test_sigterm_writes_a_checkpoint_and_fails_with_a_message(gan_inputs, tmp_path, launcher):
     command = train_command(gan_inputs, tmp_path / "out", tmp_path / "checkpoints", kimg=50.0, checkpoint_seconds=1e9)

@@ -15,27 +15,16 @@ import yaml
 from helpers.disks import fill, make_read_only
 from helpers.planned import write_driver
 from helpers.running import ROOT, dry_run, snakemake
-from helpers.tiny import STUDY, command
+from helpers.tiny import SMALL, command
 
 pytestmark = pytest.mark.slow
-DATA = STUDY | {"augmentations": ["none"]}
-OTHER_SPLIT = DATA | {"splits": {"test_share": 0.4, "validation_share": 0.3}}
+OTHER_SPLIT = SMALL | {"splits": {"test_share": 0.4, "validation_share": 0.3}}
 SUBSET = "results/lab/subsets/size-10/replicate-1"
 
 
 def run(folder: Path, study: dict, *arguments) -> str:
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     return snakemake(folder, "--cores", "2", "--configfile", "study.yaml", *arguments)
-
-
-@pytest.fixture
-def begun(once, tmp_path):
-    """A folder in which the subsets of DATA have been made."""
-
-    def make(folder):
-        run(folder, DATA, "--until", "check_leaks")
-
-    return shutil.copytree(once("begun", make), tmp_path / "begun")
 
 
 def share(folder: Path) -> float:
@@ -47,7 +36,7 @@ def test_relative_paths_hold_when_it_starts_anew(tmp_path):
     """--directory would be entered twice, and the program, like the settings, be looked for in it."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "environment").symlink_to(Path(sys.executable).parent)
-    for study in (DATA, OTHER_SPLIT):
+    for study in (SMALL, OTHER_SPLIT):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
         start = ["environment/snakemake", "--snakefile", os.path.relpath(ROOT / "Snakefile", tmp_path)]
         start += ["--directory", "sub", "--configfile", "study.yaml", "--cores", "2", "--until", "check_leaks"]
@@ -59,7 +48,7 @@ def test_relative_paths_hold_when_it_starts_anew(tmp_path):
 
 def test_what_ended_without_a_driver_is_made_again_where_settings_have_changed(begun, monkeypatch):
     """As a job of SLURM that ends after its driver has died: done in the files, and not in Snakemake's books."""
-    run(begun, DATA, "--cleanup-metadata", *(f"{SUBSET}/{name}" for name in os.listdir(begun / SUBSET)))
+    run(begun, SMALL, "--cleanup-metadata", *(f"{SUBSET}/{name}" for name in os.listdir(begun / SUBSET)))
     monkeypatch.chdir(begun)
     write_driver(Path("results/lab"), 2**22 + 1)
     run(begun, OTHER_SPLIT, "--until", "check_leaks")
@@ -112,7 +101,7 @@ def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, used, r
     if used:
         subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
         shutil.copytree(request.getfixturevalue("begun"), disk, dirs_exist_ok=True)
-    (disk / "study.yaml").write_text(yaml.safe_dump(DATA))
+    (disk / "study.yaml").write_text(yaml.safe_dump(SMALL))
     fault(disk)
     told = snakemake(disk, "--cores", "2", "--configfile", "study.yaml", fails=True)
     if fault is fill:
@@ -124,9 +113,9 @@ def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, used, r
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ({"data": DATA["data"] | {"groups": "none.csv"}}, "data.groups: there is no file 'none.csv'"),
-        ({"data": DATA["data"] | {"groups": "/dev/zero"}}, "data.groups: there is no file '/dev/zero'"),
-        ({"augmentations": ["none", "gan"], "gan": STUDY["gan"] | {"init_from": "a.pt"}}, "gan.init_from: there is no"),
+        ({"data": SMALL["data"] | {"groups": "none.csv"}}, "data.groups: there is no file 'none.csv'"),
+        ({"data": SMALL["data"] | {"groups": "/dev/zero"}}, "data.groups: there is no file '/dev/zero'"),
+        ({"augmentations": ["none", "gan"], "gan": SMALL["gan"] | {"init_from": "a.pt"}}, "gan.init_from: there is no"),
         (
             {"weights": {"tf_efficientnet_lite0": {"source": "w.bin", "sha256": "0" * 64}}},
             "weights.tf_efficientnet_lite0.source: there is no file 'w.bin'",
@@ -135,5 +124,5 @@ def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, used, r
     ],
 )
 def test_a_file_that_a_setting_names_and_that_is_not_there_is_told_with_the_setting(tmp_path, change, key):
-    told = dry_run(tmp_path, study=DATA | change, fails=True)
+    told = dry_run(tmp_path, study=SMALL | change, fails=True)
     assert key in told and "Traceback" not in told

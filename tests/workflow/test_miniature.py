@@ -18,7 +18,7 @@ from helpers.miniature import STUDY, find_radiographs, make_miniature, missing_r
 from helpers.running import CLASSES
 
 pytestmark = pytest.mark.slow
-CELLS = 2 * 4
+CELLS = 2 * 3
 FIGURES = 14
 TRAINED = CELLS + 2 + 2 + 1  # another ratio and synthetic-only at both sizes, border-only at the larger
 
