@@ -36,6 +36,11 @@ def pytest_configure(config):
         raise pytest.UsageError(f"--seed takes a whole number or `new`, not {config.option.seed!r}") from None
 
 
+def pytest_xdist_auto_num_workers(config):
+    """No workers for the one cluster of SLURM, nor for tests that are named one by one."""
+    return 0 if config.option.markexpr == "slurm" or any("::" in name for name in config.args) else None
+
+
 def pytest_report_header(config):
     return f"seed of the random tests: {config.option.seed} (again by --seed {config.option.seed})"
 

@@ -71,8 +71,7 @@ def test_ci_and_the_workflow_run_the_same_checks():
     step = re.search(r'^step "[^"]*lint[^"]*"\n((?:.+\n)+)', read(".ci/run"), flags=re.MULTILINE)
     assert step is not None
     checks = {line for line in step[1].splitlines() if not line.startswith("#")}
-    assert len(checks) >= 4
-    assert checks <= commands(ROOT / ".github/workflows/lint.yaml")
+    assert len(checks) == 5 and checks <= commands(ROOT / ".github/workflows/lint.yaml")
 
 
 def test_hooks_run_tools_of_the_pinned_environment_that_the_workflow_runs_too():

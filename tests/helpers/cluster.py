@@ -26,6 +26,8 @@ MARK = "GANAUG_TEST_PROCESS"  # in the environment of daemons, drivers and their
 
 def why_none() -> str:
     """Why there can be no cluster here; empty where there can. Installs what it takes."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return "one process has the cluster: `pytest -m slurm`"
     if CONFIGS[0].exists() and f"ClusterName={NAME}\n" not in CONFIGS[0].read_text():
         return f"this machine is of another SLURM cluster, whose {CONFIGS[0]} would be lost"
     if os.geteuid() or not installed():
