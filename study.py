@@ -29,31 +29,15 @@ def main(arguments: list[str]) -> int:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with tempfile.TemporaryDirectory() as folder:
         plan = Path(folder, "plan.json")
-        snakemake: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            ROOT / "Snakefile",
-            *arguments[1:cut],
-        ]
+        snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments[1:cut]]
         read = subprocess.run(
             [*snakemake, "--list-rules"], env=environment | {"GANAUG_PLAN": str(plan)}, capture_output=True, text=True
         )
         if read.returncode or not plan.is_file():
             print(read.stderr or read.stdout, file=sys.stderr)
             return 1
-        stage: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "ganaug",
-            STAGES[arguments[0]],
-            "--plan",
-            plan,
-            "--log",
-            Path(folder, "log"),
-        ]
-        command = [*stage, *arguments[cut + 1 :]]
+        stage = [sys.executable, "-m", "ganaug", STAGES[arguments[0]], "--plan", str(plan)]
+        command = [*stage, "--log", str(Path(folder, "log")), *arguments[cut + 1 :]]
         at = json.loads(plan.read_text())["folder"]
         told = subprocess.run(command, env=environment, cwd=at, stdout=subprocess.PIPE, text=True)
     try:

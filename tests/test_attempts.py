@@ -20,7 +20,7 @@ def begin(log, *, until: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "ganaug", "make_phantoms", "--settings", PHANTOMS, "--seed", "1", "--log", log]
     command += ["--out", log.parent / "phantoms"]
     process = subprocess.Popen(map(str, command), env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1500
     while not (log.is_file() and until in log.read_text()):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
@@ -49,17 +49,17 @@ def test_success_and_failure_are_recorded(tmp_path):
     failed, done = attempts.read(log)
     assert (failed.outcome, done.outcome) == (attempts.FAILED, attempts.DONE)
     assert done.pid == os.getpid() and done.host == attempts.here() and done.device == "cpu"
-    assert 0 <= done.seconds < 60 and done.cpu_seconds > 0
+    assert done.seconds >= 0 and done.cpu_seconds > 0
 
 
 def test_a_stage_ended_by_sigterm_says_so_and_leaves_nothing_half_written(tmp_path):
     process = begin(tmp_path / "job.log", until="make_phantoms")
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1500
     while not half_written(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(120) == 1
+    assert process.wait(1500) == 1
     assert attempts.read(tmp_path / "job.log")[-1].outcome == attempts.STOPPED
     assert "ERROR make_phantoms: ended by SIGTERM" in (tmp_path / "job.log").read_text()
     assert not half_written(tmp_path)
@@ -79,7 +79,7 @@ def test_a_killed_attempt_counts_until_it_was_last_heard_of(tmp_path):
     main(["print_summary", "--summary", str(tmp_path / "none.csv"), "--log", str(log)])
     before, after = attempts.read(log)
     assert (before.outcome, before.seconds) == (attempts.LOST, 100)
-    assert after.outcome == attempts.FAILED and after.seconds < 60
+    assert after.outcome == attempts.FAILED and after.started > before.started
 
 
 def test_an_attempt_is_heard_of_as_long_as_it_lives(tmp_path, monkeypatch):
@@ -87,7 +87,7 @@ def test_an_attempt_is_heard_of_as_long_as_it_lives(tmp_path, monkeypatch):
     log = tmp_path / "job.log"
     with attempts.recorded(log):
         os.utime(attempts.beside(log), (0, 0))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 1500
         while time.time() - attempts.read(log)[-1].heard > 60:
             assert time.monotonic() < deadline
             time.sleep(0.01)

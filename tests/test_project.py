@@ -1,6 +1,9 @@
 """The project's own files say what is so: one version, the same checks everywhere, paths that exist."""
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +100,32 @@ def test_every_path_that_a_document_names_exists(name):
     named = set(paths_named(read(name)))
     assert named
     assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+@pytest.mark.parametrize(
+    ("script", "made"), [("config/make_readme.py", "config/README.md"), ("envs/make_conda.py", "envs/ganaug.yaml")]
+)
+def test_made_files_are_up_to_date(script, made, tmp_path):
+    """Made in a copy of what the scripts read."""
+    for folder in ("config", "envs", "workflow/schemas"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
+    assert (tmp_path / made).read_text() == (ROOT / made).read_text(), f"run `python {script}` and commit {made}"
+
+
+def test_requirements_are_pinned_with_hashes_and_name_no_index():
+    text = (ROOT / "envs/requirements.txt").read_text()
+    assert "://" not in text and "--index" not in text and "--extra-index" not in text
+    requirements = [line for line in text.splitlines() if line[:1].isalnum()]
+    assert len(requirements) > 50
+    assert all("==" in line for line in requirements)
+    assert text.count("--hash=sha256:") >= len(requirements)
+
+
+def test_no_test_imports_another():
+    lines = [line for path in (ROOT / "tests").rglob("*.py") for line in path.read_text().splitlines()]
+    assert [line for line in lines if re.match(r"\s*(from|import) [\w.]*\b(test_|conftest)", line)] == []
 
 
 def test_what_counts_as_a_path():

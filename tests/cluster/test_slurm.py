@@ -30,14 +30,6 @@ BRISK += ["--max-status-checks-per-second", "1"]
 LONG = STUDY | {"gan": STUDY["gan"] | {"kimg": 3}}  # a few seconds and checkpoints, on a fast machine too
 LOG = Path("results/lab/logs/train_gan/size-10/replicate-1.log")
 TRIALS: dict[str, Callable] = {}
-# After which bytes are compared: as README's table calls them, and how many.
-FAULTS = {
-    "test_a_training_that_is_cancelled_requeued_and_loses_its_node_ends_the_same": (
-        *("on SLURM: a training cancelled, requeued, robbed of its node", 3),
-    ),
-    "test_a_training_of_several_time_slots_ends_the_same": ("on SLURM: the end of a time slot", 2),
-    "test_a_killed_driver_is_started_again_and_no_job_runs_twice": ("on SLURM: SIGKILL of the driver", 1),
-}
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
@@ -50,13 +42,15 @@ class Lab:
 
 
 def beside_the_others(trial: Callable) -> Callable:
-    """A test that is the outcome of the trial. The trial is given a folder in which the study's data are made."""
+    """A test that is the outcome of the trial. The trial is given a folder in which the study's data are made.
+
+    It returns the fault after which it has compared bytes, as README's table calls it, and how many; or nothing.
+    """
     TRIALS[trial.__name__] = trial
 
     def test(outcomes, survived):
-        outcomes[trial.__name__].result()
-        if trial.__name__ in FAULTS:
-            survived(*FAULTS[trial.__name__])
+        if fault := outcomes[trial.__name__].result():
+            survived(*fault)
 
     test.__doc__ = trial.__doc__
     return test
@@ -303,6 +297,7 @@ def test_a_training_that_is_cancelled_requeued_and_loses_its_node_ends_the_same(
     finished(driver, folder)
     assert len(attempts.read(folder / LOG)) == 4
     assert not trained_otherwise(folder, lab.undisturbed)
+    return "on SLURM: a training cancelled, requeued, robbed of its node", 3
 
 
 @beside_the_others
@@ -323,6 +318,7 @@ def test_a_training_of_several_time_slots_ends_the_same(lab, folder):
     assert len(slots) > 2 and [job["TimeLimit"] for job in [*slots, last]].count("00:01:00") >= len(slots)
     assert {job["MinMemoryNode"] for job in slots} <= {"4000M", "4G"}  # it has not lacked any
     assert not trained_otherwise(folder, lab.undisturbed)
+    return "on SLURM: the end of a time slot", 2
 
 
 @beside_the_others
@@ -341,6 +337,7 @@ def test_a_killed_driver_is_started_again_and_no_job_runs_twice(lab, folder):
     changed = LONG | {"gan": LONG["gan"] | {"r1_gamma": 3}}
     again = command(folder, changed, "-n", "--cores", "1", "--until", "train_gan")
     assert "rule train_gan" in told(*again)
+    return "on SLURM: SIGKILL of the driver", 1
 
 
 @beside_the_others

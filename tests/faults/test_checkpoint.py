@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ganaug.checkpoint import Checkpoints
+from helpers.forks import end, fork
 
 
 def state(position):
@@ -70,23 +71,23 @@ def test_a_lack_of_memory_is_no_broken_checkpoint(tmp_path, monkeypatch):
     assert checkpoints.load_newest(100)["position"] == 8
 
 
+def save_on_and_on(checkpoints, first, told):
+    for position in range(first, first + 100_000):
+        checkpoints.save(position, state(position))
+        os.write(told, f"{position}\n".encode())
+
+
 def test_a_kill_while_saving_never_costs_more_than_that_checkpoint(tmp_path, rng, survived):
     """At random moments: within a file, between the checksum's rename and the file's, while old ones are deleted."""
     checkpoints = Checkpoints(tmp_path)
     reached = 0
     for _ in range(25):
         reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            for position in range(reached + 1, reached + 1000):
-                checkpoints.save(position, state(position))
-                os.write(writing, f"{position}\n".encode())
-            os._exit(0)
+        child = fork(lambda first=reached + 1, to=writing: save_on_and_on(checkpoints, first, to))
         os.close(writing)
         first = os.read(reading, 6)  # once it has begun
         time.sleep(rng.uniform(0, 0.02))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        assert end(child, signal.SIGKILL) == -signal.SIGKILL
         told = first
         while more := os.read(reading, 4096):
             told += more

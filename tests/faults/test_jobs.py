@@ -33,7 +33,7 @@ def test_a_job_killed_at_a_random_moment_leaves_nothing_half_made(study, tmp_pat
     expected, others, began = job.expected(), job.others(), time.monotonic()
     assert end(job.start(tmp_path / "said")) == 0, (tmp_path / "said").read_text()
     takes = time.monotonic() - began
-    assert job.made() == expected
+    assert job.made() == expected != {}
     killed = False
     while not killed:  # it was over sooner than the one before
         job.remove()
@@ -45,7 +45,7 @@ def test_a_job_killed_at_a_random_moment_leaves_nothing_half_made(study, tmp_pat
     left = job.made()
     assert left == {name: expected[name] for name in left}
     assert end(job.start(tmp_path / "said")) == 0, (tmp_path / "said").read_text()
-    assert job.made() == expected and job.others() == others
+    assert job.whole() and job.made() == expected and job.others() == others
     survived("SIGKILL of jobs, of each kind, at random moments")
 
 
@@ -60,5 +60,5 @@ def test_a_job_on_a_full_disk_says_so_and_leaves_nothing_half_made(study, disk, 
     assert job.others() == others and not any((job.folder / path).exists() for path in job.outputs)
     filler.unlink()
     assert end(job.start(tmp_path / "said")) == 0, (tmp_path / "said").read_text()
-    assert job.made() == job.expected() and job.others() == others
+    assert job.whole() and job.made() == job.expected() and job.others() == others
     survived("a full disk during jobs of each kind")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from ganaug.stopping import Steps, Stopped, StopSignal
 from ganaug.stylegan2 import training as gan_stage
 from helpers.classifiers import BACKBONE, image_set
 from helpers.forks import end, says, start, until
+from helpers.running import ROOT
 from helpers.trainings import contents, train_command
 
 CELL = ("model.safetensors", "history.csv", "predictions.csv")
@@ -104,7 +106,7 @@ def test_a_classifier_that_is_stopped_saves_its_state_whatever_it_is_doing(cell_
 
     assert main(command) == 0
     assert results(out) == results(tmp_path / "whole")
-    survived("SIGTERM or SIGINT to a training at work", 3)
+    survived("SIGTERM or SIGINT to a training", 3)
 
 
 def test_a_gan_that_is_stopped_in_a_snapshot_saves_its_state(gan_inputs, tmp_path, survived):
@@ -118,7 +120,7 @@ def test_a_gan_that_is_stopped_in_a_snapshot_saves_its_state(gan_inputs, tmp_pat
     assert [s["kimg"] for s in newest(tmp_path / "c")["snapshots"]] == [0]
     assert main(command) == 0
     assert contents(out) == contents(tmp_path / "whole")
-    survived("SIGTERM or SIGINT to a training at work")
+    survived("SIGTERM or SIGINT to a training")
 
 
 @pytest.mark.slow
@@ -143,7 +145,14 @@ def test_a_long_step_is_broken_off_and_the_state_before_it_saved(
     assert main(command) == 0 and "resuming at" in log.read_text()
     assert main(whole) == 0
     assert found(tmp_path / "a") == found(tmp_path / "b")
-    survived("SIGTERM or SIGINT to a training at work")
+    survived("SIGTERM or SIGINT to a training")
+
+
+@pytest.mark.parametrize("profile", ["slurm", "slurm-gres"])
+def test_a_training_is_given_longer_notice_than_it_takes_to_save(profile):
+    text = (ROOT / "profiles" / profile / "config.yaml").read_text()
+    notices = [int(seconds) for seconds in re.findall(r"--signal=(?:B:)?TERM@(\d+)", text)]
+    assert notices and min(notices) > 10 * (stopping.LONG + stopping.PATIENCE)
 
 
 def test_a_signal_is_heard_within_a_backward_pass():

@@ -27,16 +27,16 @@ MARK = "GANAUG_TEST_PROCESS"  # in the environment of daemons, drivers and their
 def why_none() -> str:
     """Why there can be no cluster here; empty where there can. Installs what it takes."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        return "one process has the cluster: `pytest -m slurm`"
+        return "SLURM's tests run in one process: `pytest -m slurm`"
     if CONFIGS[0].exists() and f"ClusterName={NAME}\n" not in CONFIGS[0].read_text():
         return f"this machine is of another SLURM cluster, whose {CONFIGS[0]} would be lost"
-    if os.geteuid() or not installed():
+    if os.geteuid() or not install():
         return "SLURM is not here and can't be installed: it takes root and apt-get with Debian's packages"
     return ""
 
 
-def installed() -> bool:
-    """Whether SLURM is here, or could be installed."""
+def install() -> bool:
+    """Install SLURM where it is missing; whether it is here then."""
     if shutil.which("sbatch") and shutil.which("munged"):
         return True
     if not shutil.which("apt-get"):

@@ -2,10 +2,14 @@
 
 import os
 import resource
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 from ganaug.cli import main
 
@@ -15,7 +19,7 @@ def start(command: list[str], memory: int | None = None) -> int:
 
     def run() -> int:
         if memory:
-            now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            now = psutil.Process().memory_info().vms
             resource.setrlimit(resource.RLIMIT_AS, (now + memory, now + memory))
         return main(command)
 
@@ -30,15 +34,26 @@ def fork(run: Callable[[], int]) -> int:
     status = 70
     try:
         status = run()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
     finally:
         os._exit(status)
 
 
 def end(child: int, number: int | None = None) -> int:
-    """Its exit status, after a signal where one is named; negative where it was the signal's."""
+    """Its exit status, after a signal where one is named; negative where it was the signal's.
+
+    One that hangs is killed in the end.
+    """
     if number:
         os.kill(child, number)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    deadline = time.monotonic() + 1500
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.002)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def until(true: Callable[[], bool], child: int) -> None:
@@ -52,12 +67,6 @@ def until(true: Callable[[], bool], child: int) -> None:
 def says(log: Path, text: str) -> Callable[[], bool]:
     """Whether a log holds a text."""
     return lambda: log.is_file() and text in log.read_text()
-
-
-def cpu_seconds(child: int) -> float:
-    """CPU seconds of a process so far. Unlike seconds, they tell how far it is however busy the machine."""
-    fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def redirect(output: Path) -> None:

@@ -24,7 +24,7 @@ RULES = {"score_synthetic": "score_images", "score_external": "score_images"}  #
 # Folders that hold raw images: a link in one of them would lead out of the data root.
 RAW = ("phantoms", "radiographs", "elsewhere", "spare")
 # What tells times, or where and by which commit it was made.
-APART = ("provenance.json", "report.html", ".log", ".attempts.jsonl", ".tsv", ".snakemake_timestamp")
+APART = ("provenance.json", ".log", ".attempts.jsonl", ".tsv", ".snakemake_timestamp")
 
 
 def load_everything() -> None:
@@ -47,8 +47,8 @@ class Job:
     def __init__(self, study: Path, folder: Path, stage: str):
         self.study, self.folder = study, folder
         job = next(job for job in jobs(study) if job["stage"] == stage)
-        self.outputs, self.log, self.checkpoints = map(Path, job["outputs"]), Path(job["log"]), job["checkpoints"]
-        self.outputs = list(self.outputs)
+        self.outputs = [Path(path) for path in job["outputs"]]
+        self.log, self.checkpoints = Path(job["log"]), job["checkpoints"]
         first_line = (study / self.log).read_text().partition("\n")[0]
         self.command = shlex.split(first_line.partition(" INFO $ ")[2])[3:]
         assert self.command[0] == stage
@@ -75,8 +75,12 @@ class Job:
 
         return fork(run)
 
+    def whole(self) -> bool:
+        """Whether all of the job's outputs are there."""
+        return all((self.folder / path).exists() for path in self.outputs)
+
     def made(self) -> dict[str, bytes]:
-        """The job's outputs that are there."""
+        """The job's outputs that are there and have the same bytes whenever they are made."""
         return contents(self.folder, self.outputs)
 
     def expected(self) -> dict[str, bytes]:

@@ -4,20 +4,16 @@ It runs on the project's own phantoms, and on real radiographs where they lie be
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-import yaml
-
 from ganaug.cli import main
-from helpers.running import CLASSES, ROOT, snakemake
+from helpers.running import CLASSES, ROOT, run
 
-RADIOGRAPHS = ROOT.parent / "shared" / "data" / "COVID-19_Radiography_Dataset"
-missing_radiographs = pytest.mark.skipif(
-    not RADIOGRAPHS.is_dir(), reason=f"the real radiographs are not at {RADIOGRAPHS}"
-)
+BESIDE = ROOT.parent / "shared" / "data" / "COVID-19_Radiography_Dataset"
+RADIOGRAPHS = Path(os.environ.get("GANAUG_RADIOGRAPHS", BESIDE))
 # Images of each class: the study's, those of the external test, and some that the study has not seen.
 IMAGES, ELSEWHERE, SPARE = 50, 6, 12
 STUDY = {
@@ -27,7 +23,7 @@ STUDY = {
     "splits": {"test_share": 0.25},
     "sizes": [10, 20],
     "replicates": 1,
-    "augmentations": ["none", "classical", "gan"],
+    "augmentations": ["none", "classical", "gan", "gan+classical"],
     "backbones": ["tf_efficientnet_lite0"],
     "synthetic": {"ratio_sweep": [0.5]},
     "external_test": {"data_root": "elsewhere"},
@@ -39,12 +35,6 @@ STUDY = {
     "classifier": {"input_size": 32, "epochs": 2, "steps_per_epoch": 2, "batch": 8},
     "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
 }
-
-
-def run(folder: Path, study: dict, *arguments, checkout: Path = ROOT) -> str:
-    """Snakemake on a study written to the folder."""
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    return snakemake(folder, "--cores", "2", "--configfile", "study.yaml", *arguments, checkout=checkout)
 
 
 def draw_phantoms(folder: Path) -> dict[str, list[Path]]:
@@ -62,7 +52,7 @@ def find_radiographs(_: Path) -> dict[str, list[Path]]:
     return {name: sorted((RADIOGRAPHS / name / "images").iterdir())[:count] for name in CLASSES}
 
 
-def make_miniature(folder: Path, find_images: Callable[[Path], dict[str, list[Path]]], *arguments) -> None:
+def make_miniature(folder: Path, find_images: Callable[[Path], dict[str, list[Path]]]) -> None:
     """50 images a class, two of them troublesome, 6 others elsewhere, 12 in spare, and the finished study."""
     for name, files in find_images(folder).items():
         parts = [folder / "radiographs" / name / "images", folder / "elsewhere" / name, folder / "spare" / name]
@@ -73,4 +63,4 @@ def make_miniature(folder: Path, find_images: Callable[[Path], dict[str, list[Pa
     covid, normal = (sorted((folder / "radiographs" / name / "images").iterdir()) for name in ("COVID", "Normal"))
     covid[0].write_bytes(covid[0].read_bytes()[:2000])
     shutil.copy(normal[0], normal[0].with_name("copy.png"))
-    run(folder, STUDY, *arguments)
+    run(folder, STUDY)

@@ -9,8 +9,8 @@ import pandas as pd
 from ganaug.analysis.tables import ALWAYS, SOME
 from ganaug.cli import main
 from ganaug.data.calibration import COPIES, DIFFERENT, choose, describe
+from helpers.running import CLASSES
 
-CLASSES = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
 GRID = {
     "augmentations": ["none", "classical", "gan", "gan+classical"],
     "sizes": [25, 100, "all"],

@@ -16,13 +16,19 @@ ROOT = Path(__file__).parents[2]
 CLASSES = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
 
 
-def arguments_of(folder: Path, arguments, checkout: Path) -> list[str]:
+def arguments_of(folder: Path, arguments, checkout: Path = ROOT) -> list[str]:
     return list(map(str, ["--snakefile", checkout / "Snakefile", "--directory", folder, *arguments]))
 
 
-def snakemake(folder: Path, *arguments, fails=False, checkout: Path = ROOT) -> str:
-    """Run Snakemake on a checkout's workflow, this one's by default, with `folder` as the working directory."""
-    command = [sys.executable, "-m", "snakemake", *arguments_of(folder, arguments, checkout)]
+def run(folder: Path, study: dict, *arguments) -> str:
+    """Snakemake on a study, which is written to the folder."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    return snakemake(folder, "--cores", "2", "--configfile", "study.yaml", *arguments)
+
+
+def snakemake(folder: Path, *arguments, fails=False) -> str:
+    """Run Snakemake on this checkout's workflow, with `folder` as the working directory."""
+    command = [sys.executable, "-m", "snakemake", *arguments_of(folder, arguments)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=3000)
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -47,6 +53,7 @@ def look(folder: Path, *arguments, fails=False, checkout: Path = ROOT) -> str:
 
         def run() -> int:
             redirect(Path(apart, "output"))
+            tempfile.tempdir = apart
             logging.root.handlers.clear()  # what stages that ran before have set up
             os.chdir(folder)
             for name in [name for name in sys.modules if name.split(".")[0] == "ganaug"]:

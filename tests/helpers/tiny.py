@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from helpers.running import ROOT
+from helpers.running import arguments_of
 
 STUDY = {
     "study": "lab",
@@ -32,8 +32,8 @@ SMALL = STUDY | {"augmentations": ["none", "classical", "gan"], "statistics": {"
 def command(folder: Path, study: dict, *arguments) -> list[str]:
     """Snakemake on a study, which is written to the folder it works in."""
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    where = ["--snakefile", ROOT / "Snakefile", "--directory", folder, "--configfile", folder / "study.yaml"]
-    return [sys.executable, "-m", "snakemake", *map(str, [*where, *arguments])]
+    where = arguments_of(folder, ["--configfile", folder / "study.yaml", *arguments])
+    return [sys.executable, "-m", "snakemake", *where]
 
 
 def results(folder: Path) -> dict[str, bytes]:

@@ -19,6 +19,19 @@ from helpers.tiny import STUDY as TINY
 
 
 @pytest.fixture
+def ask(tmp_path):
+    """study.py, run in tmp_path; returns what it says."""
+
+    def run(*arguments, fails=False) -> str:
+        command = [sys.executable, ROOT / "study.py", *arguments]
+        done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, timeout=1500)
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture
 def lab(tmp_path):
     return tmp_path / "results/lab"
 

@@ -18,7 +18,7 @@ def test_two_processes_give_the_result_of_one(gan_inputs, tmp_path):
     changes = {"kimg": 0.2, "batch": 16, "ada_kimg": 0.2, "ada_target": -1.0}  # p rises all the way
     assert main(train_command(gan_inputs, tmp_path / "one", tmp_path / "one" / "c", **changes)) == 0
     command = train_command(gan_inputs, tmp_path / "two", tmp_path / "two" / "c", **changes)
-    assert start_process(command, TORCHRUN).wait(600) == 0
+    assert start_process(command, TORCHRUN).wait(1500) == 0
     one, two = (read_csv(tmp_path / name / OUTPUTS[1]) for name in ("one", "two"))
     assert one["ada_p"].max() > 0.1  # augmented, so the draws of the other half count
     np.testing.assert_allclose(two, one, rtol=2e-3, atol=1e-4)
@@ -30,7 +30,7 @@ def test_two_processes_give_the_result_of_one(gan_inputs, tmp_path):
     assert len(list((tmp_path / "two" / "c").glob("*/*.pt"))) == 2
 
     command = train_command(gan_inputs, tmp_path / "two", tmp_path / "two" / "c", **{**changes, "kimg": 0.3})
-    assert start_process(command, TORCHRUN).wait(600) == 0
+    assert start_process(command, TORCHRUN).wait(1500) == 0
     assert "resuming at 0.208 kimg" in (tmp_path / "two" / "log.txt").read_text()
 
 

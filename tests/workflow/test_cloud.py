@@ -29,20 +29,20 @@ def printed_jobs(output: str) -> list[tuple[str, dict[str, list[str]], list[str]
 
 
 @pytest.mark.slow
-def test_what_reads_by_folder_needs_no_more_than_its_inputs(finished, tmp_path, monkeypatch):
+def test_what_reads_by_folder_needs_no_more_than_its_inputs(miniature, tmp_path, monkeypatch):
     """As on a pod: the job's inputs in an empty folder, and nothing else."""
-    jobs = [job for job in printed_jobs(dry_run(finished, "-p", "--forceall", study=STUDY)) if job[0] in BY_FOLDER]
+    jobs = [job for job in printed_jobs(dry_run(miniature, "-p", "--forceall", study=STUDY)) if job[0] in BY_FOLDER]
     assert {rule for rule, _, _ in jobs} == BY_FOLDER
     for number, (rule, files, command) in enumerate(jobs):
         folder = tmp_path / str(number)
         for path in files["input"]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            os.link(finished / path, folder / path)
+            os.link(miniature / path, folder / path)
         monkeypatch.chdir(folder)
         assert main(command[3:]) == 0, (rule, files["output"])
         for path in files["output"]:
             if not path.endswith("provenance.json"):
-                assert (folder / path).read_bytes() == (finished / path).read_bytes(), path
+                assert (folder / path).read_bytes() == (miniature / path).read_bytes(), path
 
 
 def test_the_kubernetes_profile_asks_for_gpus(tmp_path):

@@ -14,17 +14,12 @@ import yaml
 
 from helpers.disks import fill, make_read_only
 from helpers.planned import write_driver
-from helpers.running import ROOT, dry_run, snakemake
+from helpers.running import ROOT, dry_run, run, snakemake
 from helpers.tiny import SMALL, command
 
 pytestmark = pytest.mark.slow
 OTHER_SPLIT = SMALL | {"splits": {"test_share": 0.4, "validation_share": 0.3}}
 SUBSET = "results/lab/subsets/size-10/replicate-1"
-
-
-def run(folder: Path, study: dict, *arguments) -> str:
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    return snakemake(folder, "--cores", "2", "--configfile", "study.yaml", *arguments)
 
 
 def share(folder: Path) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 import zipfile
 
@@ -14,21 +15,22 @@ from safetensors import safe_open
 from ganaug.overview.costs import costs
 from ganaug.overview.leftovers import leftovers
 from ganaug.overview.plan import read_plan
-from helpers.miniature import STUDY, find_radiographs, make_miniature, missing_radiographs, run
-from helpers.running import CLASSES
+from helpers.miniature import RADIOGRAPHS, STUDY, find_radiographs, make_miniature
+from helpers.running import CLASSES, run
 
 pytestmark = pytest.mark.slow
-CELLS = 2 * 3
+CELLS = 2 * 4
 FIGURES = 14
 TRAINED = CELLS + 2 + 2 + 1  # another ratio and synthetic-only at both sizes, border-only at the larger
 
 
-@pytest.fixture(scope="session", params=["phantoms", pytest.param("radiographs", marks=missing_radiographs)])
-def study(request, once):
-    """Folder of the finished study."""
+@pytest.fixture(scope="session", params=["phantoms", "radiographs"] if RADIOGRAPHS.is_dir() else ["phantoms"])
+def study(request, once, tmp_path_factory):
+    """Folder of the finished study, this process's own."""
     if request.param == "phantoms":
-        return request.getfixturevalue("finished")
-    return once("radiographs", lambda folder: make_miniature(folder, find_radiographs))
+        return request.getfixturevalue("miniature")
+    made = once("radiographs", lambda folder: make_miniature(folder, find_radiographs))
+    return shutil.copytree(made, tmp_path_factory.mktemp("copy") / "radiographs")
 
 
 def table(folder, name):

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 from ganaug.data import images, roles, splits
 from ganaug.files import sha256_of
 from ganaug.seeding import derive_seed
-from helpers.miniature import STUDY, run
+from helpers.miniature import STUDY
 from helpers.pictures import encoded
-from helpers.running import ROOT, dry_run, planned_jobs
+from helpers.running import ROOT, dry_run, planned_jobs, run
 
 pytestmark = pytest.mark.slow
 
@@ -134,25 +134,25 @@ def plans(folder: Path, study: dict, *arguments) -> set:
 
 
 @pytest.fixture(scope="module")
-def every(finished):
+def every(miniature):
     """All jobs of the study."""
-    return plans(finished, STUDY, "--forceall")
+    return plans(miniature, STUDY, "--forceall")
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_setting_plans_what_depends_on_it(finished, every, change):
+def test_a_changed_setting_plans_what_depends_on_it(miniature, every, change):
     settings, rules = CHANGES[change]
     study = STUDY | {
         block: {**STUDY.get(block, {}), **values} if isinstance(values, dict) else values
         for block, values in settings.items()
     }
-    jobs = plans(finished, study, "--forceall") if change in OTHER_JOBS else every
-    assert plans(finished, study) == chosen(jobs, rules)
+    jobs = plans(miniature, study, "--forceall") if change in OTHER_JOBS else every
+    assert plans(miniature, study) == chosen(jobs, rules)
 
 
-def test_another_resolution_keeps_the_splits_alone(finished, every):
+def test_another_resolution_keeps_the_splits_alone(miniature, every):
     study = STUDY | {"data": STUDY["data"] | {"resolution": 16}}
-    assert plans(finished, study) == {
+    assert plans(miniature, study) == {
         job for job in every if job[0] not in RESOLUTION_KEEPS and "figure=near_copies" not in job[1]
     }
 
@@ -172,28 +172,28 @@ def clone(tmp_path_factory):
 
 
 @pytest.mark.parametrize("file", SOURCES)
-def test_a_changed_source_file_plans_the_stages_that_import_it(finished, every, clone, file):
+def test_a_changed_source_file_plans_the_stages_that_import_it(miniature, every, clone, file):
     before = (clone / file).read_bytes()
     try:
         (clone / file).write_bytes(before + b"\n# changed\n")
-        output = dry_run(finished, study=STUDY, checkout=clone)
+        output = dry_run(miniature, study=STUDY, checkout=clone)
     finally:
         (clone / file).write_bytes(before)
     assert planned_jobs(output) == chosen(every, SOURCES[file])
 
 
-def test_a_fresh_clone_plans_nothing(finished, clone):
-    assert planned_jobs(dry_run(finished, study=STUDY, checkout=clone)) == set()
+def test_a_fresh_clone_plans_nothing(miniature, clone):
+    assert planned_jobs(dry_run(miniature, study=STUDY, checkout=clone)) == set()
 
 
-def test_touched_files_plan_nothing(finished, clone):
-    touched = [*(finished / "radiographs").rglob("*.png"), clone / "src" / "ganaug" / "classify" / "training.py"]
+def test_touched_files_plan_nothing(miniature, clone):
+    touched = [*(miniature / "radiographs").rglob("*.png"), clone / "src" / "ganaug" / "classify" / "training.py"]
     touched += [
-        finished / "results/mini" / name for name in ("data/manifest.csv", "subsets/size-10/replicate-1/train.npy")
+        miniature / "results/mini" / name for name in ("data/manifest.csv", "subsets/size-10/replicate-1/train.npy")
     ]
     for path in touched:
         os.utime(path)
-    assert planned_jobs(dry_run(finished, study=STUDY, checkout=clone)) == set()
+    assert planned_jobs(dry_run(miniature, study=STUDY, checkout=clone)) == set()
 
 
 def test_images_that_come_go_or_change_rerun_what_follows_from_their_subsets(finished, tmp_path):

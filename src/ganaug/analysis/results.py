@@ -102,10 +102,10 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def row_of(table: pd.DataFrame, *key: str) -> pd.Series:
-    """The row of a table that has the key, a part per level, in its index. Raises ValueError where several have."""
+    """The one row with this key, a part per index level. Raises ValueError where several have it."""
     row = table.xs(key if len(key) > 1 else key[0])
     if not isinstance(row, pd.Series):
-        raise ValueError(f"{key} is no single row's")
+        raise ValueError(f"the table has several rows of {', '.join(key)}")
     return row
 
 

@@ -54,9 +54,8 @@ def decode(content: bytes, name: str = "") -> Decoded:
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
             image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-            image_format = (
-                "JPEG" if image.format == "MPO" else image.format or ""
-            )  # a photograph with a second one inside
+            # MPO: a photograph with a second one inside.
+            image_format = "JPEG" if image.format == "MPO" else image.format or ""
             most = MAX_SCANNED // _scans(content) if image_format == "JPEG" else MAX_PIXELS
             if image.width * image.height > most or max(image.size) > MAX_SIDE:
                 raise Unusable("too large")

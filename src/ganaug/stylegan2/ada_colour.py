@@ -17,8 +17,9 @@ def colour_matrix(
     chroma; without hue and saturation the matrix is for grey images. All [N].
     """
     matrix = luma_flip(flip) @ contrast_scaling(contrast) @ brightness_shift(brightness)
-    if hue is None or saturation is None:
+    if hue is None:
         return matrix
+    assert saturation is not None
     return saturation_scaling(saturation) @ hue_rotation(hue) @ matrix
 
 

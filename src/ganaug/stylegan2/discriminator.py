@@ -44,9 +44,8 @@ class Convolution(nn.Module):
             x = convolve(blur(x, self.resample_filter, padding=2), weight, stride=2)
         else:
             x = convolve(x, weight, padding=1)
-        if bias is not None:
-            x = leaky_relu(x.add_(bias[:, None, None]))
-        return clamp(x, self.outer_gain)
+        assert bias is not None  # those of 1x1 alone are without
+        return clamp(leaky_relu(x.add_(bias[:, None, None])), self.outer_gain)
 
 
 class Block(nn.Module):

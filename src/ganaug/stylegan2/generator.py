@@ -180,13 +180,14 @@ class Synthesis(nn.Module):
             maps = [layer.noise_const for layer in layers]
         else:
             maps = noise
-        w, first, *later = ws.unbind(1), *self.blocks
-        i = len(first.layers)
-        x, image = first(None, None, w[: i + 1], maps[:i])
-        for block in later:  # ToImage of a block and the first convolution of the next share a w
+        w, i = ws.unbind(1), 0
+        x: Tensor | None = None
+        image: Tensor | None = None
+        for block in self.blocks:  # ToImage of a block and the first convolution of the next share a w
             n = len(block.layers)
             x, image = block(x, image, w[i : i + n + 1], maps[i : i + n])
             i += n
+        assert image is not None
         return image
 
 
