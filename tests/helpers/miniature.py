@@ -52,7 +52,7 @@ def find_radiographs(_: Path) -> dict[str, list[Path]]:
     return {name: sorted((RADIOGRAPHS / name / "images").iterdir())[:count] for name in CLASSES}
 
 
-def make_miniature(folder: Path, find_images: Callable[[Path], dict[str, list[Path]]]) -> None:
+def make_miniature(folder: Path, find_images: Callable[[Path], dict[str, list[Path]]], study: dict = STUDY) -> None:
     """50 images a class, two of them troublesome, 6 others elsewhere, 12 in spare, and the finished study."""
     for name, files in find_images(folder).items():
         parts = [folder / "radiographs" / name / "images", folder / "elsewhere" / name, folder / "spare" / name]
@@ -63,4 +63,4 @@ def make_miniature(folder: Path, find_images: Callable[[Path], dict[str, list[Pa
     covid, normal = (sorted((folder / "radiographs" / name / "images").iterdir()) for name in ("COVID", "Normal"))
     covid[0].write_bytes(covid[0].read_bytes()[:2000])
     shutil.copy(normal[0], normal[0].with_name("copy.png"))
-    run(folder, STUDY)
+    run(folder, study)

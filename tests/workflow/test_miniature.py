@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 from safetensors import safe_open
 
@@ -19,9 +20,8 @@ from helpers.miniature import RADIOGRAPHS, STUDY, find_radiographs, make_miniatu
 from helpers.running import CLASSES, run
 
 pytestmark = pytest.mark.slow
-CELLS = 2 * 4
+FEWER = STUDY | {"augmentations": ["none", "gan"]}  # on radiographs
 FIGURES = 14
-TRAINED = CELLS + 2 + 2 + 1  # another ratio and synthetic-only at both sizes, border-only at the larger
 
 
 @pytest.fixture(scope="session", params=["phantoms", "radiographs"] if RADIOGRAPHS.is_dir() else ["phantoms"])
@@ -29,8 +29,21 @@ def study(request, once, tmp_path_factory):
     """Folder of the finished study, this process's own."""
     if request.param == "phantoms":
         return request.getfixturevalue("miniature")
-    made = once("radiographs", lambda folder: make_miniature(folder, find_radiographs))
+    made = once("radiographs", lambda folder: make_miniature(folder, find_radiographs, FEWER))
     return shutil.copytree(made, tmp_path_factory.mktemp("copy") / "radiographs")
+
+
+def settings_of(study):
+    return yaml.safe_load((study / "study.yaml").read_text())
+
+
+def cells_of(study):
+    return 2 * len(settings_of(study)["augmentations"])
+
+
+def trained_of(study):
+    """Another ratio and synthetic-only at both sizes, border-only at the larger, beside the cells."""
+    return cells_of(study) + 2 + 2 + 1
 
 
 def table(folder, name):
@@ -52,7 +65,7 @@ def test_the_tables_have_a_row_for_every_cell(study):
     cells = table(study, "tables/cells.csv")
     assert list(cells.columns) == ["augmentation", "size", "replicate", "backbone", "metric", "value"]
     per_cell = cells.groupby(["augmentation", "size", "replicate", "backbone"])["metric"].agg(["size", "nunique"])
-    assert len(per_cell) == CELLS and per_cell["size"].nunique() == 1
+    assert len(per_cell) == cells_of(study) and per_cell["size"].nunique() == 1
     assert (per_cell["size"] == per_cell["nunique"]).all()
     assert {"accuracy", "balanced_accuracy", "macro_auroc", "sensitivity[Viral Pneumonia]"} <= set(cells["metric"])
     summary = table(study, "tables/summary.csv")
@@ -73,7 +86,7 @@ def test_what_stands_beside_the_comparison_has_tables_of_its_own(study):
     shortcut = table(study, "tables/shortcut.csv")
     assert set(shortcut["augmentation"]) == {"none", "border-only"} and set(shortcut["size"]) == {20}
     external = table(study, "tables/external_cells.csv")
-    assert len(external.query("metric == 'accuracy'")) == CELLS
+    assert len(external.query("metric == 'accuracy'")) == cells_of(study)
     images = table(study, "external/images.csv")
     scored = table(study, "external/none/size-20/replicate-1/tf_efficientnet_lite0/predictions.csv")
     assert list(scored["image"]) == list(images["image"]) and len(images) == 6 * len(CLASSES)
@@ -81,7 +94,7 @@ def test_what_stands_beside_the_comparison_has_tables_of_its_own(study):
     larger = np.load(study / "results/mini/synthetic/size-20/replicate-1/images.npy")
     assert {image.tobytes() for image in smaller} < {image.tobytes() for image in larger}
     lineage = json.loads((study / "results/mini/cells/lineage.json").read_text())
-    assert lineage == {"breaches": 0, "compared": {"cells": TRAINED, "gans": 2, "synthetic_sets": 4}}
+    assert lineage == {"breaches": 0, "compared": {"cells": trained_of(study), "gans": 2, "synthetic_sets": 4}}
 
 
 def test_accuracy_is_that_of_the_saved_predictions(study):
@@ -106,7 +119,7 @@ def test_the_gan_made_a_synthetic_image_for_every_training_image(study):
 def test_weights_are_safetensors_and_figures_open(study):
     results = study / "results" / "mini"
     weights = [*results.glob("gan/**/generator.safetensors"), *results.glob("cells/**/model.safetensors")]
-    assert len(weights) == 2 + TRAINED
+    assert len(weights) == 2 + trained_of(study)
     for path in weights:
         with safe_open(path, "pt") as file:
             assert file.keys()
@@ -127,7 +140,7 @@ def test_the_report_stands_alone_and_does_not_call_real_images_synthetic(study):
 
 
 def test_snakemakes_own_report_has_the_captions(study):
-    run(study, STUDY, "--report", "report.zip")
+    run(study, settings_of(study), "--report", "report.zip")
     with zipfile.ZipFile(study / "report.zip") as archive:
         page = archive.read("report/report.html").decode()
     assert "Confusion matrices on the test set" in page and "What the GANs of replicate 1 made" in page
@@ -138,7 +151,7 @@ def test_every_job_left_its_command_and_what_made_it(study):
     logs = [path for path in results.glob("logs/**/*.log") if path.stem != "print_summary"]
     for path in logs:
         assert "python -m ganaug " in path.read_text(encoding="utf-8").splitlines()[0], path
-    assert len(list(results.glob("cells/**/provenance.json"))) == TRAINED
+    assert len(list(results.glob("cells/**/provenance.json"))) == trained_of(study)
     assert len(list(results.glob("benchmarks/train_gan/**/*.tsv"))) == 2
 
 
