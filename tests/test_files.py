@@ -1,10 +1,13 @@
 """Files are written whole or not at all, and read as they were written."""
 
+import errno
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ganaug import files
+from ganaug.errors import DiskFull, UserError
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -26,6 +29,28 @@ def test_a_failed_folder_leaves_the_old_folder(tmp_path):
         raise RuntimeError
     assert [p.name for p in target.iterdir()] == ["a"]
     assert [p.name for p in tmp_path.iterdir()] == ["images"]
+
+
+class OfALibrary(Exception):
+    """A library's own error, with the system's number but not its words."""
+
+    def __init__(self, number):
+        super().__init__("the library's words")
+        self.errno = number
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT])
+def test_a_librarys_error_of_the_disk_says_where_and_what_to_do(tmp_path, number):
+    full = number in (errno.ENOSPC, errno.EDQUOT)
+    words = "the disk is full" if full else "can't be written to: the library's words; make it writable"
+    with pytest.raises(UserError, match=words) as told, files.disk_errors_explained(tmp_path / "table.csv"):
+        raise OfALibrary(number)
+    assert isinstance(told.value, DiskFull) == full and str(tmp_path) in str(told.value)
+
+
+def test_other_errors_stay_as_they_are(tmp_path):
+    with pytest.raises(OfALibrary), files.disk_errors_explained(tmp_path / "table.csv"):
+        raise OfALibrary(errno.EIO)
 
 
 def test_tables_keep_floats_and_names_that_look_missing(tmp_path):
