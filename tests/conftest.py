@@ -166,14 +166,11 @@ def lite0(once):
 
 
 @pytest.fixture(scope="session")
-def finished(once, counting):
+def finished(once):
     """Folder of the finished miniature on phantoms (helpers/miniature.py)."""
     from helpers.miniature import draw_phantoms, make_miniature
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in counting.items():
-            patch.setenv(name, value)
-        return once("miniature", lambda folder: make_miniature(folder, draw_phantoms))
+    return once("miniature", lambda folder: make_miniature(folder, draw_phantoms))
 
 
 @pytest.fixture(scope="session")
@@ -183,9 +180,12 @@ def miniature(finished, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(once):
+def undisturbed(once, counting):
     """Folder of the finished small study (helpers/tiny.py), made without a fault."""
-    return once("undisturbed", make_small)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in counting.items():
+            patch.setenv(name, value)
+        return once("undisturbed", make_small)
 
 
 @pytest.fixture

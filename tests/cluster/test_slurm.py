@@ -27,7 +27,7 @@ from helpers.tiny import STUDY, command, differing, results
 PROFILE = ROOT / "profiles" / "slurm"
 BRISK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
 BRISK += ["--max-status-checks-per-second", "1"]
-LONG = STUDY | {"gan": STUDY["gan"] | {"kimg": 3}}  # a few seconds and checkpoints, on a fast machine too
+LONG = STUDY | {"gan": STUDY["gan"] | {"kimg": 2}}  # a few seconds and checkpoints, on a fast machine too
 LOG = Path("results/lab/logs/train_gan/size-10/replicate-1.log")
 TRIALS: dict[str, Callable] = {}
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -216,7 +216,7 @@ def test_a_study_through_slurm_is_that_of_one_machine(lab, folder):
     # The cells that were ready together went as one array, each task with a cell of its own; the GAN's came later.
     cells = of_rule(remote, "train_classifier")
     arrays = [job["ArrayJobId"] for job in cells if "ArrayJobId" in job]
-    assert len(cells) == 4 and len(arrays) == 3 and len(set(arrays)) == 1
+    assert len(cells) == 3 and len(arrays) == 2 and len(set(arrays)) == 1
     assert not differing(lab.undisturbed.result(), results(remote))
 
 
@@ -259,7 +259,7 @@ def test_gpus_by_gres_and_shared_and_a_controller_that_is_restarted(lab, folder)
     config = shutil.copy(slurm.CONFIGS[0], folder)
     goal = ["--until", "train_classifier", "--verbose"]
     driver = through_slurm(folder, STUDY, *goal, profile=shared, SLURM_CONF=config)
-    until(lambda: len(of_rule(folder, "train_classifier")) == 4)
+    until(lambda: len(of_rule(folder, "train_classifier")) == 3)
     with controller_away(lab.cluster, Path(config)):
         # More often in vain than the plugin would without the profile.
         has_said(driver, folder, "could not check status", 6)

@@ -46,12 +46,18 @@ def dry_run(folder: Path, *arguments, fails=False, study: dict | None = None, ch
 
 
 def look(folder: Path, *arguments, fails=False, checkout: Path = ROOT) -> str:
-    """Run a Snakemake that only looks, in a fork of this process: it is imported once, and not once for each run."""
+    """Run a Snakemake that only looks, in a fork of this process: it is imported once, and not once for each run.
+
+    Its lines are not counted for coverage: it would take twice as long, and most of them are Snakemake's.
+    """
+    from coverage import Coverage
     from snakemake.cli import main
 
     with tempfile.TemporaryDirectory() as apart:
 
         def run() -> int:
+            if counted := Coverage.current():
+                counted.stop()
             redirect(Path(apart, "output"))
             tempfile.tempdir = apart
             logging.root.handlers.clear()  # what stages that ran before have set up

@@ -14,7 +14,7 @@ STUDY = {
     "splits": {"test_share": 0.4},
     "sizes": [10],
     "replicates": 1,
-    "augmentations": ["none", "classical", "mixup", "gan"],
+    "augmentations": ["none", "classical", "gan"],
     "backbones": ["tf_efficientnet_lite0"],
     "probes": {"synthetic_only": False, "border_only": False},
     "gan": {
@@ -26,7 +26,7 @@ STUDY = {
     "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
 }
 # What the fixture `undisturbed` has made of it, and of which the fixture `begun` has made the data.
-SMALL = STUDY | {"augmentations": ["none", "classical", "gan"], "statistics": {"bootstrap_samples": 100}}
+SMALL = STUDY | {"statistics": {"bootstrap_samples": 100}}
 
 
 def command(folder: Path, study: dict, *arguments) -> list[str]:

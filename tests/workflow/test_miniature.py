@@ -20,7 +20,7 @@ from helpers.miniature import RADIOGRAPHS, STUDY, find_radiographs, make_miniatu
 from helpers.running import CLASSES, run
 
 pytestmark = pytest.mark.slow
-FEWER = STUDY | {"augmentations": ["none", "gan"]}  # on radiographs
+FEWER = STUDY | {"augmentations": ["none", "gan"], "sizes": [20]}  # on radiographs
 FIGURES = 14
 
 
@@ -37,13 +37,17 @@ def settings_of(study):
     return yaml.safe_load((study / "study.yaml").read_text())
 
 
+def sizes_of(study):
+    return len(settings_of(study)["sizes"])
+
+
 def cells_of(study):
-    return 2 * len(settings_of(study)["augmentations"])
+    return sizes_of(study) * len(settings_of(study)["augmentations"])
 
 
 def trained_of(study):
-    """Another ratio and synthetic-only at both sizes, border-only at the larger, beside the cells."""
-    return cells_of(study) + 2 + 2 + 1
+    """Another ratio and synthetic-only at every size, border-only at the largest, beside the cells."""
+    return cells_of(study) + 2 * sizes_of(study) + 1
 
 
 def table(folder, name):
@@ -79,7 +83,7 @@ def test_the_tables_have_a_row_for_every_cell(study):
 
 def test_what_stands_beside_the_comparison_has_tables_of_its_own(study):
     sweep = table(study, "tables/ratio_sweep.csv").query("metric == 'accuracy'")
-    assert sorted(sweep["ratio"]) == [0, 0, 0.5, 0.5, 1, 1]
+    assert sorted(sweep["ratio"]) == sorted([0, 0.5, 1] * sizes_of(study))
     transfer = table(study, "tables/transfer.csv")
     ways = transfer[["trained_on", "tested_on"]].drop_duplicates().to_numpy().tolist()
     assert ways == [["real", "real"], ["synthetic", "real"], ["real", "synthetic"]]
@@ -94,7 +98,8 @@ def test_what_stands_beside_the_comparison_has_tables_of_its_own(study):
     larger = np.load(study / "results/mini/synthetic/size-20/replicate-1/images.npy")
     assert {image.tobytes() for image in smaller} < {image.tobytes() for image in larger}
     lineage = json.loads((study / "results/mini/cells/lineage.json").read_text())
-    assert lineage == {"breaches": 0, "compared": {"cells": trained_of(study), "gans": 2, "synthetic_sets": 4}}
+    compared = {"cells": trained_of(study), "gans": sizes_of(study), "synthetic_sets": 2 * sizes_of(study)}
+    assert lineage == {"breaches": 0, "compared": compared}
 
 
 def test_accuracy_is_that_of_the_saved_predictions(study):
@@ -119,7 +124,7 @@ def test_the_gan_made_a_synthetic_image_for_every_training_image(study):
 def test_weights_are_safetensors_and_figures_open(study):
     results = study / "results" / "mini"
     weights = [*results.glob("gan/**/generator.safetensors"), *results.glob("cells/**/model.safetensors")]
-    assert len(weights) == 2 + trained_of(study)
+    assert len(weights) == sizes_of(study) + trained_of(study)
     for path in weights:
         with safe_open(path, "pt") as file:
             assert file.keys()
@@ -152,7 +157,7 @@ def test_every_job_left_its_command_and_what_made_it(study):
     for path in logs:
         assert "python -m ganaug " in path.read_text(encoding="utf-8").splitlines()[0], path
     assert len(list(results.glob("cells/**/provenance.json"))) == trained_of(study)
-    assert len(list(results.glob("benchmarks/train_gan/**/*.tsv"))) == 2
+    assert len(list(results.glob("benchmarks/train_gan/**/*.tsv"))) == sizes_of(study)
 
 
 def test_all_that_a_study_leaves_is_in_its_plan_and_done(study, monkeypatch):
