@@ -122,15 +122,6 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 @pytest.fixture(scope="session")
-def counting(pytestconfig) -> dict[str, str]:
-    """What has a process count the lines that it runs, where coverage is measured. It then takes a fifth longer."""
-    if not pytestconfig.getoption("cov_source", None):
-        return {}
-    root = pytestconfig.rootpath
-    return {"COVERAGE_PROCESS_START": str(root / "pyproject.toml"), "COVERAGE_FILE": str(root / ".coverage")}
-
-
-@pytest.fixture(scope="session")
 def once(tmp_path_factory):
     """once(name, make): a folder that make(folder) fills, one for all processes of a test run; not to be changed.
 
@@ -180,12 +171,9 @@ def miniature(finished, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(once, counting):
+def undisturbed(once):
     """Folder of the finished small study (helpers/tiny.py), made without a fault."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in counting.items():
-            patch.setenv(name, value)
-        return once("undisturbed", make_small)
+    return once("undisturbed", make_small)
 
 
 @pytest.fixture

@@ -11,19 +11,17 @@ from ganaug import attempts
 from ganaug.cli import main
 from helpers.planned import write_plan
 from helpers.running import ROOT
+from helpers.waiting import says, until
 
 PHANTOMS = json.dumps({"images_per_class": 500, "resolution": 64})
 
 
-def begin(log, *, until: str) -> subprocess.Popen:
-    """A stage that takes half a minute, once its log says `until`."""
+def begin(log) -> subprocess.Popen:
+    """A stage that takes half a minute, once its log names it."""
     command = [sys.executable, "-m", "ganaug", "make_phantoms", "--settings", PHANTOMS, "--seed", "1", "--log", log]
     command += ["--out", log.parent / "phantoms"]
     process = subprocess.Popen(map(str, command), env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
-    deadline = time.monotonic() + 1500
-    while not (log.is_file() and until in log.read_text()):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    until(says(log, "make_phantoms"), process)
     return process
 
 
@@ -53,11 +51,8 @@ def test_success_and_failure_are_recorded(tmp_path):
 
 
 def test_a_stage_ended_by_sigterm_says_so_and_leaves_nothing_half_written(tmp_path):
-    process = begin(tmp_path / "job.log", until="make_phantoms")
-    deadline = time.monotonic() + 1500
-    while not half_written(tmp_path):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    process = begin(tmp_path / "job.log")
+    until(lambda: half_written(tmp_path), process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(1500) == 1
     assert attempts.read(tmp_path / "job.log")[-1].outcome == attempts.STOPPED
@@ -67,7 +62,7 @@ def test_a_stage_ended_by_sigterm_says_so_and_leaves_nothing_half_written(tmp_pa
 
 def test_a_killed_attempt_counts_until_it_was_last_heard_of(tmp_path):
     log = tmp_path / "job.log"
-    process = begin(log, until="make_phantoms")
+    process = begin(log)
     process.kill()
     process.wait()
     (lost,) = attempts.read(log)
@@ -87,10 +82,7 @@ def test_an_attempt_is_heard_of_as_long_as_it_lives(tmp_path, monkeypatch):
     log = tmp_path / "job.log"
     with attempts.recorded(log):
         os.utime(attempts.beside(log), (0, 0))
-        deadline = time.monotonic() + 1500
-        while time.time() - attempts.read(log)[-1].heard > 60:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: time.time() - attempts.read(log)[-1].heard < 60)
 
 
 def test_without_a_log_nothing_is_recorded(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from ganaug.classify.image_sets import ImageSet
 from ganaug.cli import main
 from ganaug.errors import UserError
 from ganaug.stopping import Steps, StopSignal
-from helpers.classifiers import BACKBONE, image_set
+from helpers.classifiers import BACKBONE, image_set, training_command, write_image_sets
 
 STRENGTHS = {"rotation_degrees": 10, "shift": 0.1, "zoom": 0.1, "brightness": 0.2}
 NONE = dict.fromkeys(STRENGTHS, 0)
@@ -196,27 +196,12 @@ def test_the_border_has_nothing_of_the_middle():
 
 def stage(folder, lite0, augmentation, tested=30, **more):
     """Runs train_classifier on sets whose only difference between classes lies in the middle."""
-    arguments = ["--weights", lite0, "--model", folder / "model.safetensors", "--history", folder / "history.csv"]
-    for side, count, number in (("train", 24, 1), ("validation", 12, 2), ("test", tested, 3)):
-        made = image_set(count, number)
-        files.write_array(folder / f"{side}.npy", made.images)
-        classes = np.array(made.classes)[made.labels]
-        table = {"image": made.names, "class": classes, "label": made.labels}
-        files.write_csv(folder / f"{side}.csv", pd.DataFrame(table))
-        arguments += [f"--{side}-images", folder / f"{side}.npy", f"--{side}-table", folder / f"{side}.csv"]
     chosen = settings(augmentation=augmentation, input_size=64, **more).__dict__
     predictions = folder / f"{augmentation}.csv"
-    arguments += [
-        "--predictions",
-        predictions,
-        "--checkpoints",
-        folder / "c",
-        "--settings",
-        json.dumps(chosen),
-        "--seed",
-        5,
-    ]
-    assert main(["train_classifier", *map(str, arguments)]) == 0
+    options = write_image_sets(folder, train=24, validation=12, test=tested)
+    options |= {"weights": lite0, "settings": json.dumps(chosen), "seed": 5, "checkpoints": folder / "c"}
+    options |= {"model": folder / "model.safetensors", "history": folder / "history.csv", "predictions": predictions}
+    assert main(training_command(options)) == 0
     return pd.read_csv(predictions)
 
 

@@ -7,12 +7,10 @@ import signal
 import time
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from ganaug import files, stopping
+from ganaug import stopping
 from ganaug.checkpoint import Checkpoints
 from ganaug.classify import networks, trainer
 from ganaug.classify import training as classifier_stage
@@ -21,10 +19,11 @@ from ganaug.errors import NotFinite
 from ganaug.imports import files_of_stage
 from ganaug.stopping import Steps, Stopped, StopSignal
 from ganaug.stylegan2 import training as gan_stage
-from helpers.classifiers import BACKBONE, image_set
-from helpers.forks import end, says, start, until
+from helpers.classifiers import BACKBONE, image_set, training_command, write_image_sets
+from helpers.forks import end, start
 from helpers.running import ROOT
 from helpers.trainings import contents, train_command
+from helpers.waiting import says, until
 
 CELL = ("model.safetensors", "history.csv", "predictions.csv")
 SETTINGS = {
@@ -37,14 +36,8 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def cell_inputs(lite0, tmp_path_factory):
     """Options of train_classifier for its inputs. Validation and test set are large enough to be caught at work."""
-    folder, options = tmp_path_factory.mktemp("cell"), {"weights": lite0}
-    for number, (side, count) in enumerate((("train", 24), ("validation", 400), ("test", 400))):
-        made = image_set(count, number)
-        files.write_array(folder / f"{side}.npy", made.images)
-        table = {"image": made.names, "class": np.array(made.classes)[made.labels], "label": made.labels}
-        files.write_csv(folder / f"{side}.csv", pd.DataFrame(table))
-        options |= {f"{side}-images": folder / f"{side}.npy", f"{side}-table": folder / f"{side}.csv"}
-    return options
+    sets = write_image_sets(tmp_path_factory.mktemp("cell"), train=24, validation=400, test=400)
+    return {"weights": lite0} | sets
 
 
 def cell_command(cell_inputs, out, checkpoint_seconds=1e9, **changes):
@@ -52,7 +45,7 @@ def cell_command(cell_inputs, out, checkpoint_seconds=1e9, **changes):
     options = cell_inputs | {"settings": json.dumps(SETTINGS | changes), "seed": 3, "device": "cpu", "log": out / "log"}
     options |= {"model": out / CELL[0], "history": out / CELL[1], "predictions": out / CELL[2]}
     options |= {"checkpoints": out / "checkpoints", "checkpoint-seconds": checkpoint_seconds}
-    return ["train_classifier", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
+    return training_command(options)
 
 
 def results(out):

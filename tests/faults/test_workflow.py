@@ -12,6 +12,7 @@ import pytest
 
 from ganaug import attempts
 from helpers.tiny import SMALL, command, differing, results
+from helpers.waiting import until
 
 pytestmark = pytest.mark.slow
 # Jobs that are killed in the workflow, the first that run for long. test_jobs.py kills every kind.
@@ -103,10 +104,7 @@ def spent(folder: Path) -> dict[str, list[float]]:
 def test_a_second_workflow_in_the_folder_is_refused(tmp_path, undisturbed, survived):
     first = start(tmp_path, "--until", "train_gan")
     try:
-        end = time.time() + 1500
-        while not (jobs := running(first)):
-            assert time.time() < end
-            time.sleep(0.01)
+        jobs = until(lambda: running(first), first)
         jobs[0][1].suspend()  # so that the first is not over too soon
         second = subprocess.run(command(tmp_path, SMALL, "--cores", "1"), cwd=tmp_path, capture_output=True, text=True)
         jobs[0][1].resume()

@@ -1,7 +1,11 @@
 """Images that a small classifier can learn in a few steps."""
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from ganaug import files
 from ganaug.classify.image_sets import ImageSet
 
 BACKBONE = "tf_efficientnet_lite0"
@@ -16,3 +20,19 @@ def image_set(count, seed, classes=("a", "b")):
         top = rng.integers(0, 24)
         image[top : top + 8, 4 + 16 * label : 12 + 16 * label] += 140
     return ImageSet(images, labels, classes, tuple(f"{seed}-{i}" for i in range(count)))
+
+
+def write_image_sets(folder: Path, **counts: int) -> dict[str, Path]:
+    """Sets of so many images, by side; returns train_classifier's options for them."""
+    options = {}
+    for number, (side, count) in enumerate(counts.items(), 1):
+        made = image_set(count, number)
+        options |= {f"{side}-images": folder / f"{side}.npy", f"{side}-table": folder / f"{side}.csv"}
+        files.write_array(options[f"{side}-images"], made.images)
+        table = {"image": made.names, "class": np.array(made.classes)[made.labels], "label": made.labels}
+        files.write_csv(options[f"{side}-table"], pd.DataFrame(table))
+    return options
+
+
+def training_command(options: dict[str, object]) -> list[str]:
+    return ["train_classifier", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]

@@ -7,13 +7,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from helpers.running import ROOT
+from helpers.waiting import until as soon_after
+
+until = partial(soon_after, pause=1)  # SLURM is asked by processes
 
 SETTINGS = ROOT / "tests" / "cluster"
 PLACE = Path("/etc/slurm")  # not elsewhere: a job's Snakemake drops SLURM_CONF
@@ -45,15 +48,6 @@ def install() -> bool:
     quiet = {"capture_output": True, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
     steps = (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES])
     return all(subprocess.run([*apt, *step], **quiet).returncode == 0 for step in steps)
-
-
-def until(condition, pause: float = 1):
-    """Waits for something true, looks every so many seconds, and returns it."""
-    end = time.time() + 1500
-    while not (value := condition()):
-        assert time.time() < end, "waited in vain"
-        time.sleep(pause)
-    return value
 
 
 def succeeds(*command) -> bool:

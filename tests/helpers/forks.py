@@ -56,19 +56,6 @@ def end(child: int, number: int | None = None) -> int:
     return os.waitstatus_to_exitcode(ended[1])
 
 
-def until(true: Callable[[], bool], child: int) -> None:
-    """Wait for something that comes true while the child runs. The deadline only ends a hang."""
-    deadline = time.monotonic() + 1500
-    while not true():
-        assert os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def says(log: Path, text: str) -> Callable[[], bool]:
-    """Whether a log holds a text."""
-    return lambda: log.is_file() and text in log.read_text()
-
-
 def redirect(output: Path) -> None:
     """Send all that this process says to a file."""
     sys.stdout.flush()

@@ -22,7 +22,7 @@ from ganaug.stylegan2.sampling import sample
 from ganaug.stylegan2.settings import TrainingSettings
 from ganaug.stylegan2.trainer import Trainer, lazy_adam
 from ganaug.stylegan2.training import train
-from helpers.forks import end, start, until
+from helpers.forks import end, start
 from helpers.trainings import (
     CPU,
     OUTPUTS,
@@ -34,6 +34,7 @@ from helpers.trainings import (
     train_command,
     trainer,
 )
+from helpers.waiting import says, until
 
 GOLDEN = Path(__file__).parent / "golden" / "stylegan2_training.csv"  # the `whole` run's log, torch 2.15, AVX2
 
@@ -108,12 +109,8 @@ def test_a_training_killed_20_times_ends_with_the_same_bytes(gan_inputs, tmp_pat
 def test_sigterm_writes_a_checkpoint_and_fails_with_a_message(gan_inputs, tmp_path, launcher):
     command = train_command(gan_inputs, tmp_path / "out", tmp_path / "checkpoints", kimg=50.0, checkpoint_seconds=1e9)
     process = start_process(command, launcher)
-    deadline = time.monotonic() + 600
     log = tmp_path / "out" / "log.txt"
-    while process.poll() is None and time.monotonic() < deadline:  # once the training has begun, its log says so
-        if log.exists() and "training on" in log.read_text():
-            break
-        time.sleep(0.01)
+    until(says(log, "training on"), process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(1500) == 1
     assert "the same command goes on from there" in log.read_text()

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from helpers.disks import fill, make_read_only
 from helpers.planned import write_driver
 from helpers.running import ROOT, dry_run, run, snakemake
 from helpers.tiny import SMALL, command
+from helpers.waiting import until
 
 pytestmark = pytest.mark.slow
 OTHER_SPLIT = SMALL | {"splits": {"test_share": 0.4, "validation_share": 0.3}}
@@ -59,17 +59,10 @@ def making_first(begun):
             command(begun, OTHER_SPLIT, "--cores", "2"), cwd=begun, stdout=file, stderr=subprocess.STDOUT
         )
     try:
-        wait_for(lambda: "first the subsets" in log.read_text(), process)
+        until(lambda: "first the subsets" in log.read_text(), process)
         yield process, log
     finally:
         process.kill()
-
-
-def wait_for(true, process) -> None:
-    end = time.time() + 1500
-    while not true():
-        assert time.time() < end and process.poll() is None
-        time.sleep(0.005)
 
 
 def test_a_signal_ends_it_while_it_makes_what_comes_first(begun, making_first):
@@ -82,7 +75,7 @@ def test_a_signal_ends_it_while_it_makes_what_comes_first(begun, making_first):
 
 def test_one_that_is_killed_while_it_makes_what_comes_first_leaves_no_lock(begun, making_first):
     process, log = making_first
-    wait_for(lambda: "Building DAG" in log.read_text().partition("first the subsets")[2], process)
+    until(lambda: "Building DAG" in log.read_text().partition("first the subsets")[2], process)
     process.kill()
     process.wait()
     run(begun, OTHER_SPLIT, "--until", "check_leaks")  # it ends what that one has started
