@@ -67,7 +67,7 @@ def rng(request, seed):
 
 @pytest.fixture
 def survived(record_property):
-    """survived(fault, times): tells that after so many faults of a kind the bytes were those of an undisturbed run.
+    """survived(fault, times): tells that so many faults of a kind left the bytes, or tensors, of an undisturbed run.
 
     fault: as README's table of faults calls it.
     """
@@ -81,7 +81,8 @@ def survived(record_property):
 
 
 LAST_FAILURES, LAST_LINES = 10, 15
-SURVIVED: Counter[str] = Counter()  # faults that were followed by a comparison of bytes
+SURVIVED: Counter[str] = Counter()  # faults that were followed by a comparison
+OTHERWISE: list[str] = []  # where README states other numbers
 
 
 def pytest_runtest_logreport(report):
@@ -102,7 +103,7 @@ def pytest_sessionfinish(session):
         for fault in sorted(name for name in wanted.keys() | SURVIVED if wanted.get(name, 0) != SURVIVED[name]):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             states = f"README states {wanted.get(fault, 0)} × {fault}; this run survived {SURVIVED[fault]}"
-            print(f"\n{states}: a test failed or was skipped, or the table is old")
+            OTHERWISE.append(f"{states}: a test failed or was skipped, or the table is old")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -111,14 +112,16 @@ def pytest_terminal_summary(terminalreporter, config):
     yield
     tell = terminalreporter.write_line
     if SURVIVED:
-        tell(f"faults survived without a byte that differs: {SURVIVED.total()}")
+        tell(f"faults survived without a difference: {SURVIVED.total()}")
         for fault, times in sorted(SURVIVED.items()):
             tell(f"{times:6} × {fault}")
     failed = [report for key in ("failed", "error") for report in terminalreporter.stats.get(key, [])]
-    for report in failed[:LAST_FAILURES]:
-        tell(f"\n{report.nodeid} failed in its {report.when} (--seed {config.option.seed}):")
-        for line in report.longreprtext.splitlines()[-LAST_LINES:]:
+    for number, report in enumerate(failed):
+        tell(f"\n{report.nodeid} failed in its {report.when} (--seed {config.option.seed})")
+        for line in report.longreprtext.splitlines()[-LAST_LINES:] if number < LAST_FAILURES else []:
             tell(f"    {line}")
+    for states in OTHERWISE:
+        tell(states)
 
 
 @pytest.fixture(scope="session")
@@ -186,9 +189,9 @@ def begun(once, tmp_path):
 
 def make_small(folder: Path, *arguments) -> None:
     from helpers.running import run
-    from helpers.tiny import SMALL
+    from helpers.tiny import STUDY
 
-    run(folder, SMALL, *arguments)
+    run(folder, STUDY, *arguments)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ PHANTOMS = json.dumps({"images_per_class": 500, "resolution": 64})
 
 
 def begin(log) -> subprocess.Popen:
-    """A stage that takes half a minute, once its log names it."""
+    """A stage of half a minute, whose log has named the stage."""
     command = [sys.executable, "-m", "ganaug", "make_phantoms", "--settings", PHANTOMS, "--seed", "1", "--log", log]
     command += ["--out", log.parent / "phantoms"]
     process = subprocess.Popen(map(str, command), env=os.environ | {"PYTHONPATH": str(ROOT / "src")})

@@ -26,7 +26,8 @@ from ganaug.classify.image_sets import ImageSet
 from ganaug.cli import main
 from ganaug.errors import UserError
 from ganaug.stopping import Steps, StopSignal
-from helpers.classifiers import BACKBONE, image_set, training_command, write_image_sets
+from helpers.classifiers import BACKBONE, image_set, write_image_sets
+from helpers.forks import stage_command
 
 STRENGTHS = {"rotation_degrees": 10, "shift": 0.1, "zoom": 0.1, "brightness": 0.2}
 NONE = dict.fromkeys(STRENGTHS, 0)
@@ -201,7 +202,7 @@ def stage(folder, lite0, augmentation, tested=30, **more):
     options = write_image_sets(folder, train=24, validation=12, test=tested)
     options |= {"weights": lite0, "settings": json.dumps(chosen), "seed": 5, "checkpoints": folder / "c"}
     options |= {"model": folder / "model.safetensors", "history": folder / "history.csv", "predictions": predictions}
-    assert main(training_command(options)) == 0
+    assert main(stage_command("train_classifier", options)) == 0
     return pd.read_csv(predictions)
 
 

@@ -22,12 +22,15 @@ from ganaug import attempts
 from helpers import cluster as slurm
 from helpers.cluster import Cluster, told, until
 from helpers.running import ROOT
-from helpers.tiny import STUDY, command, differing, results
+from helpers.tiny import STUDY, command, differing, results, without_figures
+from helpers.waiting import says
 
 PROFILE = ROOT / "profiles" / "slurm"
 BRISK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
 BRISK += ["--max-status-checks-per-second", "1"]
-LONG = STUDY | {"gan": STUDY["gan"] | {"kimg": 2}}  # a few seconds and checkpoints, on a fast machine too
+LONG = STUDY | {
+    "gan": STUDY["gan"] | {"kimg": 3}
+}  # trains for longer than three checkpoints take, on a fast machine too
 LOG = Path("results/lab/logs/train_gan/size-10/replicate-1.log")
 TRIALS: dict[str, Callable] = {}
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -35,7 +38,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 @dataclass
 class Lab:
-    """undisturbed: what will be the files of the LONG study, made without SLURM."""
+    """undisturbed: the future results of the LONG study, to the tables, made without SLURM."""
 
     cluster: Cluster
     undisturbed: Future
@@ -119,10 +122,8 @@ def finished(driver: subprocess.Popen, folder: Path) -> str:
 
 
 def has_said(driver: subprocess.Popen, folder: Path, words: str, times: int = 1) -> None:
-    """Waits for the driver to say something so often."""
-    said = lambda: (folder / "driver.log").read_text().count(words) >= times  # noqa: E731
-    until(lambda: driver.poll() is not None or said())
-    assert said()
+    """Wait until the driver has said the words so often."""
+    until(lambda: (folder / "driver.log").read_text().count(words) >= times, driver)
 
 
 def study_to_the_tables_here(folder: Path) -> dict[str, bytes]:
@@ -218,8 +219,7 @@ def test_a_study_through_slurm_is_that_of_one_machine(lab, folder):
     arrays = [job["ArrayJobId"] for job in cells if "ArrayJobId" in job]
     assert len(cells) == 3 and len(arrays) == 2 and len(set(arrays)) == 1
     assert (remote / "results/lab/report.html").is_file()
-    made = {name: content for name, content in results(remote).items() if not name.startswith("figures/")}
-    assert not differing(lab.undisturbed.result(), made)
+    assert not differing(lab.undisturbed.result(), without_figures(results(remote)))
 
 
 @beside_the_others
@@ -227,7 +227,7 @@ def test_a_gpu_job_is_given_a_gpu_and_fails_at_once_where_cuda_is_missing(lab, f
     """The cluster's GPUs are stand-ins, so that is what happens here; and the next attempt has more memory."""
     driver = through_slurm(folder, STUDY | {"device": "auto"}, "--until", "train_gan")
     log = folder / LOG
-    until(lambda: log.is_file() and "PyTorch finds no CUDA" in log.read_text())
+    until(says(log, "PyTorch finds no CUDA"))
     assert "was given GPU" in log.read_text() and "write `device: cpu`" in log.read_text()
     first, second = until(lambda: of_rule(folder, "train_gan")[1:] and of_rule(folder, "train_gan")[:2])
     driver.send_signal(signal.SIGINT)

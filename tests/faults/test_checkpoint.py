@@ -13,6 +13,8 @@ import torch
 from ganaug.checkpoint import Checkpoints
 from helpers.forks import end, fork
 
+BROKEN, KILLS = 60, 25
+
 
 def state(position):
     return {"position": position, "tensor": torch.full((300,), float(position)), "rows": [{"loss": 0.5}]}
@@ -27,7 +29,7 @@ def broken(content: bytes, rng: random.Random) -> bytes:
 
 
 def test_any_truncation_or_flipped_bit_is_found_and_the_one_before_is_used(tmp_path, caplog, rng, survived):
-    for number in range(60):
+    for number in range(BROKEN):
         checkpoints = Checkpoints(tmp_path / str(number))
         for position in (8, 16):
             checkpoints.save(position, state(position))
@@ -37,7 +39,7 @@ def test_any_truncation_or_flipped_bit_is_found_and_the_one_before_is_used(tmp_p
         found = checkpoints.load_newest(100)
         assert found["position"] == 8 and torch.equal(found["tensor"], state(8)["tensor"]), number
         assert "000000000016.pt is broken; going back to the one before" in caplog.text
-    survived("checkpoints cut off or with a flipped bit", 60)
+    survived("checkpoints cut off or with a flipped bit", BROKEN)
 
 
 class Malicious:
@@ -81,7 +83,7 @@ def test_a_kill_while_saving_never_costs_more_than_that_checkpoint(tmp_path, rng
     """At random moments: within a file, between the checksum's rename and the file's, while old ones are deleted."""
     checkpoints = Checkpoints(tmp_path)
     reached = 0
-    for _ in range(25):
+    for _ in range(KILLS):
         reading, writing = os.pipe()
         child = fork(lambda first=reached + 1, to=writing: save_on_and_on(checkpoints, first, to))
         os.close(writing)
@@ -98,7 +100,7 @@ def test_a_kill_while_saving_never_costs_more_than_that_checkpoint(tmp_path, rng
         assert torch.equal(found["tensor"], torch.full((300,), float(found["position"])))
         assert not list(tmp_path.glob(".*")) and not list(tmp_path.glob("*.broken"))
         reached = found["position"]
-    survived("SIGKILL of a process that does nothing but save", 25)
+    survived("SIGKILL of a process that does nothing but save", KILLS)
 
 
 def test_saving_the_same_position_again_can_t_part_a_file_from_its_checksum(tmp_path):

@@ -42,8 +42,7 @@ def test_a_job_killed_at_a_random_moment_leaves_nothing_half_made(study, tmp_pat
         status = end(child, 9)
         killed = status == -9
         assert killed or status == 0
-    left = job.made()
-    assert left == {name: expected[name] for name in left}
+    assert job.made() == job.expected(left=True)
     assert end(job.start(tmp_path / "said")) == 0, (tmp_path / "said").read_text()
     assert job.whole() and job.made() == expected and job.others() == others
     survived("SIGKILL of jobs, of each kind, at random moments")

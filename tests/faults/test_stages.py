@@ -19,8 +19,8 @@ from ganaug.errors import NotFinite
 from ganaug.imports import files_of_stage
 from ganaug.stopping import Steps, Stopped, StopSignal
 from ganaug.stylegan2 import training as gan_stage
-from helpers.classifiers import BACKBONE, image_set, training_command, write_image_sets
-from helpers.forks import end, start
+from helpers.classifiers import BACKBONE, image_set, write_image_sets
+from helpers.forks import end, stage_command, start
 from helpers.running import ROOT
 from helpers.trainings import contents, train_command
 from helpers.waiting import says, until
@@ -45,7 +45,7 @@ def cell_command(cell_inputs, out, checkpoint_seconds=1e9, **changes):
     options = cell_inputs | {"settings": json.dumps(SETTINGS | changes), "seed": 3, "device": "cpu", "log": out / "log"}
     options |= {"model": out / CELL[0], "history": out / CELL[1], "predictions": out / CELL[2]}
     options |= {"checkpoints": out / "checkpoints", "checkpoint-seconds": checkpoint_seconds}
-    return training_command(options)
+    return stage_command("train_classifier", options)
 
 
 def results(out):
@@ -62,7 +62,8 @@ def test_a_classifier_killed_again_and_again_ends_with_the_same_bytes(cell_input
     assert main(cell_command(cell_inputs, tmp_path / "whole")) == 0
     assert not (tmp_path / "whole/checkpoints").exists()  # too short to pay for one
     command = cell_command(cell_inputs, tmp_path / "out", checkpoint_seconds=0)
-    for step in (2, 8):  # in an epoch, and at an end with best weights of an earlier one
+    steps = (2, 8)  # in an epoch, and at an end with best weights of an earlier one
+    for step in steps:
         child = start(command)
         until(lambda step=step: any(int(p.stem) >= step for p in tmp_path.glob("out/checkpoints/*/[0-9]*.pt")), child)
         time.sleep(rng.uniform(0, 0.05))
@@ -72,7 +73,7 @@ def test_a_classifier_killed_again_and_again_ends_with_the_same_bytes(cell_input
     assert "resuming at step " in (tmp_path / "out/log").read_text()
     assert results(tmp_path / "out") == results(tmp_path / "whole")
     assert not (tmp_path / "out/checkpoints").exists()  # of no further use
-    survived("SIGKILL of a classifier's training", 2)
+    survived("SIGKILL of a classifier's training", len(steps))
 
 
 def test_a_classifier_that_is_stopped_saves_its_state_whatever_it_is_doing(cell_inputs, tmp_path, survived):

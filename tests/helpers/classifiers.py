@@ -1,4 +1,4 @@
-"""Images that a small classifier can learn in a few steps."""
+"""Image sets that a small classifier can learn in a few steps, in memory and as files."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def image_set(count, seed, classes=("a", "b")):
 
 
 def write_image_sets(folder: Path, **counts: int) -> dict[str, Path]:
-    """Sets of so many images, by side; returns train_classifier's options for them."""
+    """Write an image set of so many images for each side; return train_classifier's options for the files."""
     options = {}
     for number, (side, count) in enumerate(counts.items(), 1):
         made = image_set(count, number)
@@ -32,7 +32,3 @@ def write_image_sets(folder: Path, **counts: int) -> dict[str, Path]:
         table = {"image": made.names, "class": np.array(made.classes)[made.labels], "label": made.labels}
         files.write_csv(options[f"{side}-table"], pd.DataFrame(table))
     return options
-
-
-def training_command(options: dict[str, object]) -> list[str]:
-    return ["train_classifier", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]

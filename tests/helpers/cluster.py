@@ -13,11 +13,10 @@ from pathlib import Path
 
 import psutil
 
+from helpers import waiting
 from helpers.running import ROOT
-from helpers.waiting import until as soon_after
 
-until = partial(soon_after, pause=1)  # SLURM is asked by processes
-
+until = partial(waiting.until, pause=1)  # each look at SLURM starts a process
 SETTINGS = ROOT / "tests" / "cluster"
 PLACE = Path("/etc/slurm")  # not elsewhere: a job's Snakemake drops SLURM_CONF
 CONFIGS = [PLACE / "slurm.conf", PLACE / "gres.conf"]

@@ -1,4 +1,4 @@
-"""README's table of the faults after which the tests compare bytes."""
+"""README's table of the faults after which the tests compare bytes, or the tensors of a checkpoint."""
 
 import re
 

@@ -14,6 +14,11 @@ import psutil
 from ganaug.cli import main
 
 
+def stage_command(stage: str, options: dict[str, object]) -> list[str]:
+    """The arguments that run a stage with these options."""
+    return [stage, *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
+
+
 def start(command: list[str], memory: int | None = None) -> int:
     """A stage in a process of its own; returns the process's id. memory: bytes that it may have beside this one's."""
 

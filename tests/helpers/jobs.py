@@ -83,21 +83,21 @@ class Job:
         """The job's outputs that are there and have the same bytes whenever they are made."""
         return contents(self.folder, self.outputs)
 
-    def expected(self) -> dict[str, bytes]:
-        """The same of the study."""
-        return contents(self.study, self.outputs)
+    def expected(self, left: bool = False) -> dict[str, bytes]:
+        """The same of the study. left: of those outputs alone that are there, each whole."""
+        return contents(self.study, [path for path in self.outputs if not left or (self.folder / path).exists()])
 
-    def others(self) -> dict[str, str | bytes]:
-        """All else in the folder: the links, and what is none."""
+    def others(self) -> dict[str, object]:
+        """All else in the folder: what files hold; of links where they lead, and when that was last written."""
         mine = {str(path) for path in self.outputs}
-        found = {}
+        found: dict[str, object] = {}
         for path in self.folder.rglob("*"):
             name = str(path.relative_to(self.folder))
             if self.checkpoints and name.startswith(self.checkpoints):
                 continue
             if not name.endswith(APART) and not any(name == own or name.startswith(f"{own}/") for own in mine):
                 if path.is_symlink():
-                    found[name] = os.readlink(path)
+                    found[name] = os.readlink(path), path.stat().st_mtime_ns
                 elif path.is_file():
                     found[name] = path.read_bytes()
         return found

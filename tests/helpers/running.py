@@ -48,7 +48,7 @@ def dry_run(folder: Path, *arguments, fails=False, study: dict | None = None, ch
 def look(folder: Path, *arguments, fails=False, checkout: Path = ROOT) -> str:
     """Run a Snakemake that only looks, in a fork of this process: it is imported once, and not once for each run.
 
-    Its lines are not counted for coverage: it would take twice as long, and most of them are Snakemake's.
+    Coverage does not measure the run: a measured run takes twice as long, and most of its lines are Snakemake's.
     """
     from coverage import Coverage
     from snakemake.cli import main

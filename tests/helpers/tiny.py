@@ -23,10 +23,9 @@ STUDY = {
     },
     "fidelity": {"input_size": 32, "kid_subset_size": 4, "kid_subsets": 5},
     "classifier": {"input_size": 32, "epochs": 2, "steps_per_epoch": 2, "batch": 8},
+    "statistics": {"bootstrap_samples": 100},
     "threads": {"gan": 1, "classifier": 1, "fidelity": 1},
 }
-# What the fixture `undisturbed` has made of it, and of which the fixture `begun` has made the data.
-SMALL = STUDY | {"statistics": {"bootstrap_samples": 100}}
 
 
 def command(folder: Path, study: dict, *arguments) -> list[str]:
@@ -53,3 +52,8 @@ def results(folder: Path) -> dict[str, bytes]:
 def differing(a: dict, b: dict) -> list[str]:
     """Names of files that one lacks, or that differ."""
     return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
+
+
+def without_figures(made: dict[str, bytes]) -> dict[str, bytes]:
+    """The results that `--until make_tables` makes."""
+    return {name: content for name, content in made.items() if not name.startswith("figures/")}

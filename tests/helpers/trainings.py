@@ -11,6 +11,7 @@ import torch
 from ganaug.stylegan2.data import LabelledImages
 from ganaug.stylegan2.settings import TrainingSettings
 from ganaug.stylegan2.trainer import Trainer
+from helpers.forks import stage_command
 from helpers.running import ROOT
 
 CPU = torch.device("cpu")
@@ -45,7 +46,7 @@ def train_command(folder, out, checkpoints, seed=1, **changes):
     options |= {"log": out / "log.txt", "images": folder / "train.npy", "table": folder / "train.csv"}
     options |= {"generator": out / OUTPUTS[0], "training-log": out / OUTPUTS[1], "checkpoints": checkpoints}
     options |= {"snapshots": out / OUTPUTS[2], "snapshot-table": out / OUTPUTS[3]}
-    return ["train_gan", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
+    return stage_command("train_gan", options)
 
 
 def contents(folder):

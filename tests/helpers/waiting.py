@@ -1,32 +1,32 @@
-"""Wait for what another process brings about. No deadline decides a test; it only ends a hang."""
+"""Wait until a condition holds. The deadline only ends a hang; no test's verdict depends on it."""
 
 import os
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
-
-Value = TypeVar("Value")
 
 
-def until(true: Callable[[], Value], process: int | subprocess.Popen | None = None, pause: float = 0.005) -> Value:
-    """Wait for something true, look every so many seconds, and return it.
+def until(condition: Callable, process: int | subprocess.Popen | None = None, pause: float = 0.005):
+    """Call the condition every `pause` seconds until its value is true; return the value.
 
-    process: a child, or the id of a forked one, which must not end meanwhile.
+    process: a Popen, or the id of a fork. The wait fails if the process ends first.
     """
     deadline = time.monotonic() + 1500
-    while not (value := true()):
-        assert process is None or lives(process), "the process has ended"
+    while True:
+        alive = process is None or lives(process)
+        if value := condition():
+            return value
+        assert alive, "the process ended first"
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(pause)
-    return value
 
 
 def lives(process: int | subprocess.Popen) -> bool:
+    """Whether a child of this process still runs."""
     return os.waitpid(process, os.WNOHANG) == (0, 0) if isinstance(process, int) else process.poll() is None
 
 
 def says(log: Path, text: str) -> Callable[[], bool]:
-    """Whether a log holds a text."""
+    """A condition: the log holds the text."""
     return lambda: log.is_file() and text in log.read_text()

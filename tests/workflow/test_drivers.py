@@ -14,11 +14,11 @@ import yaml
 from helpers.disks import fill, make_read_only
 from helpers.planned import write_driver
 from helpers.running import ROOT, dry_run, run, snakemake
-from helpers.tiny import SMALL, command
-from helpers.waiting import until
+from helpers.tiny import STUDY, command
+from helpers.waiting import says, until
 
 pytestmark = pytest.mark.slow
-OTHER_SPLIT = SMALL | {"splits": {"test_share": 0.4, "validation_share": 0.3}}
+OTHER_SPLIT = STUDY | {"splits": {"test_share": 0.4, "validation_share": 0.3}}
 SUBSET = "results/lab/subsets/size-10/replicate-1"
 
 
@@ -31,7 +31,7 @@ def test_relative_paths_hold_when_it_starts_anew(tmp_path):
     """--directory would be entered twice, and the program, like the settings, be looked for in it."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "environment").symlink_to(Path(sys.executable).parent)
-    for study in (SMALL, OTHER_SPLIT):
+    for study in (STUDY, OTHER_SPLIT):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
         start = ["environment/snakemake", "--snakefile", os.path.relpath(ROOT / "Snakefile", tmp_path)]
         start += ["--directory", "sub", "--configfile", "study.yaml", "--cores", "2", "--until", "check_leaks"]
@@ -43,7 +43,7 @@ def test_relative_paths_hold_when_it_starts_anew(tmp_path):
 
 def test_what_ended_without_a_driver_is_made_again_where_settings_have_changed(begun, monkeypatch):
     """As a job of SLURM that ends after its driver has died: done in the files, and not in Snakemake's books."""
-    run(begun, SMALL, "--cleanup-metadata", *(f"{SUBSET}/{name}" for name in os.listdir(begun / SUBSET)))
+    run(begun, STUDY, "--cleanup-metadata", *(f"{SUBSET}/{name}" for name in os.listdir(begun / SUBSET)))
     monkeypatch.chdir(begun)
     write_driver(Path("results/lab"), 2**22 + 1)
     run(begun, OTHER_SPLIT, "--until", "check_leaks")
@@ -59,7 +59,7 @@ def making_first(begun):
             command(begun, OTHER_SPLIT, "--cores", "2"), cwd=begun, stdout=file, stderr=subprocess.STDOUT
         )
     try:
-        until(lambda: "first the subsets" in log.read_text(), process)
+        until(says(log, "first the subsets"), process)
         yield process, log
     finally:
         process.kill()
@@ -89,7 +89,7 @@ def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, used, r
     if used:
         subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
         shutil.copytree(request.getfixturevalue("begun"), disk, dirs_exist_ok=True)
-    (disk / "study.yaml").write_text(yaml.safe_dump(SMALL))
+    (disk / "study.yaml").write_text(yaml.safe_dump(STUDY))
     fault(disk)
     told = snakemake(disk, "--cores", "2", "--configfile", "study.yaml", fails=True)
     if fault is fill:
@@ -101,9 +101,9 @@ def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, used, r
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ({"data": SMALL["data"] | {"groups": "none.csv"}}, "data.groups: there is no file 'none.csv'"),
-        ({"data": SMALL["data"] | {"groups": "/dev/zero"}}, "data.groups: there is no file '/dev/zero'"),
-        ({"augmentations": ["none", "gan"], "gan": SMALL["gan"] | {"init_from": "a.pt"}}, "gan.init_from: there is no"),
+        ({"data": STUDY["data"] | {"groups": "none.csv"}}, "data.groups: there is no file 'none.csv'"),
+        ({"data": STUDY["data"] | {"groups": "/dev/zero"}}, "data.groups: there is no file '/dev/zero'"),
+        ({"augmentations": ["none", "gan"], "gan": STUDY["gan"] | {"init_from": "a.pt"}}, "gan.init_from: there is no"),
         (
             {"weights": {"tf_efficientnet_lite0": {"source": "w.bin", "sha256": "0" * 64}}},
             "weights.tf_efficientnet_lite0.source: there is no file 'w.bin'",
@@ -112,5 +112,5 @@ def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, used, r
     ],
 )
 def test_a_file_that_a_setting_names_and_that_is_not_there_is_told_with_the_setting(tmp_path, change, key):
-    told = dry_run(tmp_path, study=SMALL | change, fails=True)
+    told = dry_run(tmp_path, study=STUDY | change, fails=True)
     assert key in told and "Traceback" not in told

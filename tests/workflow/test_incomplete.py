@@ -6,10 +6,10 @@ import pytest
 
 from ganaug.files import read_csv, read_json
 from helpers.running import planned, snakemake
-from helpers.tiny import SMALL
+from helpers.tiny import STUDY
 
 pytestmark = pytest.mark.slow
-NETWORK = SMALL["backbones"][0]
+NETWORK = STUDY["backbones"][0]
 
 
 def run(folder, *arguments, **how):

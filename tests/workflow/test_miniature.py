@@ -154,6 +154,7 @@ def test_snakemakes_own_report_has_the_captions(study):
 def test_every_job_left_its_command_and_what_made_it(study):
     results = study / "results" / "mini"
     logs = [path for path in results.glob("logs/**/*.log") if path.stem != "print_summary"]
+    assert len(logs) > trained_of(study)
     for path in logs:
         assert "python -m ganaug " in path.read_text(encoding="utf-8").splitlines()[0], path
     assert len(list(results.glob("cells/**/provenance.json"))) == trained_of(study)
@@ -165,4 +166,4 @@ def test_all_that_a_study_leaves_is_in_its_plan_and_done(study, monkeypatch):
     plan = read_plan(study / "results/mini/plan.json")
     assert leftovers(plan) == ([], [])
     found = costs(plan)
-    assert all(cost.done and cost.measured and cost.used.cpu > 0 for cost in found)
+    assert found and all(cost.done and cost.measured and cost.used.cpu > 0 for cost in found)
