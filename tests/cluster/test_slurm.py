@@ -28,9 +28,8 @@ from helpers.waiting import says
 PROFILE = ROOT / "profiles" / "slurm"
 BRISK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
 BRISK += ["--max-status-checks-per-second", "1"]
-LONG = STUDY | {
-    "gan": STUDY["gan"] | {"kimg": 3}
-}  # trains for longer than three checkpoints take, on a fast machine too
+# Its training lasts longer than three checkpoints take, on a fast machine too.
+LONG = STUDY | {"gan": STUDY["gan"] | {"kimg": 3}}
 LOG = Path("results/lab/logs/train_gan/size-10/replicate-1.log")
 TRIALS: dict[str, Callable] = {}
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
