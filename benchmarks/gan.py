@@ -1,10 +1,10 @@
 """Time and memory of StyleGAN2-ADA on this machine.
 
     python benchmarks/gan.py --resolution 32 --channel-base 1024 --channel-max 32 --latent 64 --threads 2
-    python benchmarks/gan.py --resolution 256 --device cuda --precision bfloat16 --tf32
+    python benchmarks/gan.py --resolution 256 --device cuda --precision bfloat16 --tf32 --cudnn-benchmark
     python benchmarks/gan.py --resolution 64 --channel-base 4096 --latent 512 --batch 16 --sampling
 
-Runs whole training steps on random grey images of 4 classes, regularisation at its usual intervals and ADA at p = 0.3,
+Runs whole training steps on random grey images of 4 classes, regularisation at its usual intervals and ADA at --p,
 and prints seconds per kimg, the share of each phase, the time of a checkpoint, peak memory (and what of it PyTorch and
 the networks take before the first step), and the time of one fixed convolution as a yardstick of the machine. With
 --sampling: images per second of a generator instead. With --json: one object on one line.
@@ -36,7 +36,9 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "float16"])
-    parser.add_argument("--tf32", action="store_true", help="on a GPU: TF32 products and cuDNN's choice by trial")
+    parser.add_argument("--tf32", action="store_true", help="on a GPU: TF32 products")
+    parser.add_argument("--cudnn-benchmark", action="store_true", help="on a GPU: cuDNN chooses algorithms by trial")
+    parser.add_argument("--p", type=float, default=0.3, help="strength of ADA")
     parser.add_argument("--sampling", action="store_true", help="images per second of a generator, not training")
     parser.add_argument("--cycles", type=int, default=2, help=f"of {CYCLE} steps, timed after one that is not")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
@@ -54,6 +56,8 @@ def main():
         "device": args.device,
         "precision": args.precision,
         "tf32": args.tf32,
+        "cudnn_benchmark": args.cudnn_benchmark,
+        "p": args.p,
     }
     trainer = make_trainer(args)
     row["memory_at_start_gb"] = peak_memory()
@@ -67,8 +71,8 @@ def main():
 def time_training(trainer, args) -> dict:
     from ganaug.checkpoint import Checkpoints
 
-    spent = {name: time_method(trainer, name) for name in PHASES}
-    for _ in range(CYCLE):
+    spent = {name: time_method(trainer, name) for name in PHASES if args.device == "cpu"}  # graphs call no methods
+    for _ in range(CYCLE + 1):  # one more: a graph is recorded at a phase's second turn
         trainer.step()
     for seconds in spent.values():
         seconds.clear()
@@ -129,21 +133,21 @@ def make_trainer(args):
     from ganaug.stylegan2.trainer import Trainer, keep_freed_memory, set_gpu_arithmetic
 
     set_determinism(args.threads)
-    set_gpu_arithmetic(args.tf32, args.tf32)
+    set_gpu_arithmetic(args.tf32, args.cudnn_benchmark)
     keep_freed_memory()
     settings = TrainingSettings(
         **{"kimg": 1.0, "batch": args.batch, "channel_base": args.channel_base, "channel_max": args.channel_max},
         **{"latent": args.latent, "mapping_layers": args.mapping_layers, "learning_rate": 0.0025, "r1_gamma": "auto"},
         **{"ema_kimg": "auto", "ema_rampup": 0.05, "style_mixing": 0.9, "path_length_weight": 2.0},
         **{"ada_target": None, "ada_kimg": 500.0, "ada_pipeline": "bgc", "mirror": False},  # p stays as set below
-        **{"precision": args.precision, "half_resolutions": 4, "tf32": args.tf32, "cudnn_benchmark": args.tf32},
+        **{"precision": args.precision, "half_resolutions": 4, "tf32": args.tf32, "cudnn_benchmark": args.cudnn_benchmark},
         **{"log_kimg": 1.0, "snapshot_kimg": 1.0, "snapshot_images": 4, "checkpoint_seconds": 1e9},
     )
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (256, args.resolution, args.resolution), np.uint8)
     data = LabelledImages(images, np.arange(256) % 4, ["a", "b", "c", "d"])
     trainer = Trainer(data, settings, 0, torch.device(args.device))
-    trainer.augment.p = 0.3
+    trainer.augment.p = args.p
     return trainer
 
 

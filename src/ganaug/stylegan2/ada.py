@@ -17,6 +17,7 @@ from ganaug.stylegan2.ada_geometry import geometry_matrix, warp
 from ganaug.stylegan2.ada_image_space import add_noise, cut_out, filter_bands
 from ganaug.stylegan2.parallel import Part
 
+Chance = float | Tensor  # a probability, as a number or without dimensions
 GROUPS = ("blit", "geom", "color", "filter", "noise", "cutout")
 # By the reference's names: one group of transformations alone, or the first two to six of them.
 PIPELINES = {group: (group,) for group in GROUPS} | {"bgcfnc"[:n]: GROUPS[:n] for n in range(2, 7)}
@@ -27,7 +28,12 @@ class Augmentation:
 
     p: probability of each transformation, in [0, 1]; 0 returns the images themselves. part: whose images of the batch
     come: all are drawn for, so that it makes no difference to an image which process it falls to.
+
+    `held` may be a tensor without dimensions that holds p: then what is recorded as a CUDA graph follows p. Whether
+    p is 0 is part of the recording.
     """
+
+    held: Tensor | None = None
 
     def __init__(self, p: float = 0.0, pipeline: str = "bgc", part: Part | None = None):
         self.p, self.groups, self.part = p, PIPELINES[pipeline], part or Part()
@@ -37,21 +43,22 @@ class Augmentation:
         if self.p == 0:
             return images
         n, (channels, size) = len(images) * self.part.count, images.shape[1:3]
-        chance = {group: self.p if group in self.groups else 0.0 for group in GROUPS}
+        p = self.p if self.held is None else self.held
+        chance = {group: p if group in self.groups else 0.0 for group in GROUPS}
 
         def own(draws: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: self.part.of(values).to(images.dtype) for name, values in draws.items()}
 
-        if chance["blit"] or chance["geom"]:
+        if "blit" in self.groups or "geom" in self.groups:
             draws = own(draw_geometry(n, size, chance["blit"], chance["geom"], generator))
             images = warp(images, geometry_matrix(**draws))
-        if chance["color"]:
+        if "color" in self.groups:
             images = recolour(images, colour_matrix(**own(draw_colour(n, channels, chance["color"], generator))))
-        if chance["filter"]:
+        if "filter" in self.groups:
             images = filter_bands(images, **own(draw_filter(n, chance["filter"], generator)))
-        if chance["noise"]:
+        if "noise" in self.groups:
             images = add_noise(images, **own(draw_noise(n, images.shape[1:], chance["noise"], generator)))
-        if chance["cutout"]:
+        if "cutout" in self.groups:
             images = cut_out(images, **own(draw_cutout(n, chance["cutout"], generator)))
         return images
 
@@ -78,15 +85,16 @@ class _Draws:
     def normal(self, *shape: int) -> Tensor:
         return torch.randn(self.n, *shape, generator=self.generator, device=self.generator.device)
 
-    def maybe(self, values: Tensor, neutral: float, p: float) -> Tensor:
+    def maybe(self, values: Tensor, neutral: float, p: Chance) -> Tensor:
         chosen = self.uniform() < p
-        return torch.where(chosen.reshape(-1, *[1] * (values.ndim - 1)), values, neutral)
+        # A tensor of neutral values: a number would be copied to a GPU, which waits for all that is under way.
+        return torch.where(chosen.reshape(-1, *[1] * (values.ndim - 1)), values, torch.full_like(values, neutral))
 
 
-def draw_geometry(n: int, size: int, p_blit: float, p_geom: float, generator: torch.Generator) -> dict[str, Tensor]:
+def draw_geometry(n: int, size: int, p_blit: Chance, p_geom: Chance, generator: torch.Generator) -> dict[str, Tensor]:
     """Arguments of `geometry_matrix` for n images of `size` pixels."""
     d = _Draws(n, generator)
-    p_rotation = 1 - math.sqrt(1 - p_geom)  # before or after the anisotropic scaling: in all with probability p
+    p_rotation = 1 - (1 - p_geom) ** 0.5  # before or after the anisotropic scaling: in all with probability p
     return {
         "flip": d.maybe(1 - 2 * d.uniform(0, 2).floor(), 1, p_blit),
         "quarter_turns": d.maybe(d.uniform(0, 4).floor(), 0, p_blit),
@@ -99,7 +107,7 @@ def draw_geometry(n: int, size: int, p_blit: float, p_geom: float, generator: to
     }
 
 
-def draw_colour(n: int, channels: int, p: float, generator: torch.Generator) -> dict[str, Tensor]:
+def draw_colour(n: int, channels: int, p: Chance, generator: torch.Generator) -> dict[str, Tensor]:
     """Arguments of `colour_matrix` for n images; hue and saturation only for colour ones (3 channels)."""
     d = _Draws(n, generator)
     draws = {
@@ -113,19 +121,19 @@ def draw_colour(n: int, channels: int, p: float, generator: torch.Generator) -> 
     return draws
 
 
-def draw_filter(n: int, p: float, generator: torch.Generator) -> dict[str, Tensor]:
+def draw_filter(n: int, p: Chance, generator: torch.Generator) -> dict[str, Tensor]:
     """Arguments of `filter_bands`: amplifications [n, 4], each band's of its own accord."""
     d = _Draws(n, generator)
     return {"amplification": torch.stack([d.maybe(torch.exp2(d.normal()), 1, p) for _ in range(4)], 1)}
 
 
-def draw_noise(n: int, shape: Sequence[int], p: float, generator: torch.Generator) -> dict[str, Tensor]:
+def draw_noise(n: int, shape: Sequence[int], p: Chance, generator: torch.Generator) -> dict[str, Tensor]:
     """Arguments of `add_noise` for n images of `shape` (C, H, W)."""
     d = _Draws(n, generator)
     return {"deviation": d.maybe(0.1 * d.normal().abs(), 0, p), "noise": d.normal(*shape)}
 
 
-def draw_cutout(n: int, p: float, generator: torch.Generator) -> dict[str, Tensor]:
+def draw_cutout(n: int, p: Chance, generator: torch.Generator) -> dict[str, Tensor]:
     """Arguments of `cut_out`: half the width and height, about a centre anywhere in the image."""
     d = _Draws(n, generator)
     return {"width": d.maybe(torch.full((n,), 0.5, device=generator.device), 0, p), "centre": d.uniform(0, 1, 2)}

@@ -1,6 +1,7 @@
 """Colour transformations of ADA: 4x4 matrices on homogeneous (r, g, b, 1) (ADA, appendix B)."""
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -45,10 +46,16 @@ def luma_flip(i: Tensor) -> Tensor:
     return identity - 2 * luma * i[:, None, None]
 
 
+@lru_cache(maxsize=8)
+def _cross_product(device: torch.device) -> Tensor:
+    """The matrix of the cross product with (1, 1, 1), [4, 4]; held, for a copy to a GPU waits for all under way."""
+    return torch.tensor([[0, -1, 1, 0], [1, 0, -1, 0], [-1, 1, 0, 0], [0, 0, 0, 0]], device=device)
+
+
 def hue_rotation(angle: Tensor) -> Tensor:
     """Rotation about the luma axis (Rodrigues' formula)."""
     identity, luma = _luma_projection(angle)
-    cross = torch.tensor([[0, -1, 1, 0], [1, 0, -1, 0], [-1, 1, 0, 0], [0, 0, 0, 0]]).to(luma) / math.sqrt(3)
+    cross = _cross_product(angle.device).to(luma) / math.sqrt(3)
     chroma = identity - luma
     chroma[3, 3] = 0
     fixed = identity - chroma

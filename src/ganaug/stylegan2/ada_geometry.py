@@ -11,6 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ganaug.stylegan2.ops import kernels_work
+
 # Low-pass filter of the symlet wavelet with 6 vanishing moments (Daubechies 1992, table 6.3): orthogonal to its even
 # shifts, so that sampling up and down again without a warp between gives the image back.
 SYM6 = (
@@ -102,14 +104,27 @@ def warp(images: Tensor, geometry: Tensor) -> Tensor:
     Reflected at the edges, sampled up with the wavelet's filter, read bilinearly, sampled down with the transposed
     filter (ADA, appendix B). Beyond the reflection there is 0, mid-grey.
     """
-    channels, size = images.shape[1:3]
+    size = images.shape[2]
     up, down = _resampling(size, images.dtype, images.device)
-    fine = up @ images @ up.T
-    width = fine.shape[3]
+    # The first of the fine samples to be read, in pixels about the centre. The filter's mass lies about its sixth tap,
+    # which puts fine sample i at (i + 1) / 2, not at (i + 1 / 2) / 2.
+    start = (1 - REACH) / 2 - size / 2
+    if images.is_cuda and kernels_work(images.device):
+        from ganaug.stylegan2.kernels import Read
 
-    # Places of the fine samples, in pixels about the centre; through the geometry; then as indices into `fine`. The
-    # filter's mass lies about its sixth tap, which puts fine sample i at (i + 1) / 2, not at (i + 1 / 2) / 2.
-    place = (torch.arange(down.shape[1], device=images.device, dtype=images.dtype) - REACH + 1) / 2 - size / 2
+        up = up[1:-2]  # the kernel needs no zeros about the image
+        shift = 2 * (geometry[:, :2, :2].sum(2) * start + geometry[:, :2, 2]) + 3 * (size - 1)
+        read = Read.apply(up @ images @ up.T, torch.cat([geometry[:, :2, :2], shift[:, :, None]], 2), down.shape[1])
+    else:
+        read = _read(up @ images @ up.T, geometry, size, start, down.shape[1])
+    return down @ read @ down.T
+
+
+def _read(fine: Tensor, geometry: Tensor, size: int, start: float, count: int) -> Tensor:
+    """`count` fine samples along each axis from `start` on, read bilinearly from the upsampled images."""
+    channels, width = fine.shape[1], fine.shape[3]
+    # Places in pixels about the centre; through the geometry; then as indices into `fine`.
+    place = torch.arange(count, device=fine.device, dtype=fine.dtype) / 2 + start
     x, y = torch.meshgrid(place, place, indexing="xy")
     source = geometry[:, :2] @ torch.stack([x, y, torch.ones_like(x)]).flatten(1)
     source = (source + size / 2) * 2 - 1 + 2 * (size - 1)
@@ -117,9 +132,9 @@ def warp(images: Tensor, geometry: Tensor) -> Tensor:
     corner = source.floor()
     fx, fy = (source - corner)[:, None].unbind(2)
     x0, y0 = corner.long().unbind(1)
-    offsets = torch.tensor([0, 1, width, width + 1], device=images.device)
+    offsets = torch.tensor([0, 1, width, width + 1], device=fine.device)
     index = (y0 * width + x0)[:, None] + offsets[:, None]
     read = fine.flatten(2).gather(2, index.flatten(1)[:, None].expand(-1, channels, -1)).unflatten(2, (2, 2, -1))
     read = read[:, :, 0].lerp(read[:, :, 1], fy[:, :, None])
     read = read[:, :, 0].lerp(read[:, :, 1], fx)
-    return down @ read.unflatten(2, (len(place), len(place))) @ down.T
+    return read.unflatten(2, (count, count))

@@ -54,12 +54,18 @@ def _band_matrices(size: int, dtype: torch.dtype, device: torch.device) -> Tenso
     return matrices.to(device, dtype)
 
 
+@lru_cache(maxsize=8)
+def _band_power(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """BAND_POWER; held, for a copy to a GPU waits for all that is under way."""
+    return torch.tensor(BAND_POWER, dtype=dtype, device=device)
+
+
 def filter_bands(images: Tensor, amplification: Tensor) -> Tensor:
     """Amplifies the frequency bands of images [N, C, H, H] by amplification [N, 4], along both axes.
 
     One band after the other, each time scaled back to the power that a natural image is expected to have.
     """
-    power = torch.tensor(BAND_POWER, dtype=images.dtype, device=images.device)
+    power = _band_power(images.dtype, images.device)
     gain = torch.ones_like(amplification)
     for band in range(4):
         one = torch.ones_like(amplification)

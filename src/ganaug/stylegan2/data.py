@@ -68,14 +68,19 @@ class Stream:
         """Images float32 [count, C, H, H] in [-1, 1] and labels int64 [count], from `position` images on."""
         index = np.array([self._index(i) for i in range(position, position + count)])
         if self.held is None:
-            images = torch.from_numpy(self.data.images[index]).to(self.device)
+            images = self._sent(self.data.images[index])
         else:
-            images = self.held[torch.from_numpy(index).to(self.device)]
+            images = self.held[self._sent(index)]
         if self.mirror:
             drawn = np.random.default_rng(derive_seed(self.seed, "mirror", images=position)).random(count) < 0.5
-            flips = torch.from_numpy(drawn).to(self.device)
-            images[flips] = images[flips].flip(2)
-        return to_float(images), torch.from_numpy(self.data.labels[index]).to(self.device)
+            flips = self._sent(drawn).reshape(-1, *[1] * (images.ndim - 1))
+            images = torch.where(flips, images.flip(2), images)
+        return to_float(images), self._sent(self.data.labels[index])
+
+    def _sent(self, values: np.ndarray) -> Tensor:
+        """On the device; from memory that a GPU reads by itself, so that nothing waits for what it still does."""
+        tensor = torch.from_numpy(values)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self.data.labels))

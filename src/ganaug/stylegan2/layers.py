@@ -4,14 +4,13 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from ganaug.stylegan2.ops import LRELU_GAIN, leaky_relu
 
 
 def one_hot_classes(labels: Tensor, class_count: int) -> Tensor:
     """labels [N] to [N, class_count] float32; no columns where there is nothing to condition on."""
-    return one_hot(labels, max(class_count, 1))[:, :class_count].float()
+    return (labels[:, None] == torch.arange(class_count, device=labels.device)).float()
 
 
 def normalise_second_moment(x: Tensor) -> Tensor:

@@ -1,16 +1,20 @@
 """Resampling and modulated convolution, in ordinary differentiable operations (any order of derivative).
 
 Activations are kept in the channels-last memory format, in which CPU and GPU convolutions are fastest; no function
-here depends on it. All tensors are floating point, images and activations [N, C, H, W].
+here depends on it. All tensors are floating point, images and activations [N, C, H, W]. On a GPU the filters are
+kernels of our own where Triton is there, which comes with PyTorch for CUDA on Linux.
 """
 
+import logging
 import math
+from functools import lru_cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+log = logging.getLogger("ganaug")
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2)  # keeps the second moment of a unit-variance input
 
@@ -104,14 +108,19 @@ def clamp(x: Tensor, gain: float = 1.0) -> Tensor:
 def blur(x: Tensor, kernel: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
     """Filters every channel of x with `kernel` after zero padding on each side, keeping each `stride`-th sample.
 
-    The kernel is symmetric, so that convolution and correlation are the same.
+    kernel: that of `fir_kernel`, on x's device. It is symmetric, so that convolution and correlation are the same.
     """
+    if x.is_cuda and kernels_work(x.device):
+        height, width = ((side + 2 * padding - 4) // stride + 1 for side in x.shape[2:])
+        return _fir(x, 1, stride, padding, (height, width), gain)
     weight = (kernel * gain).to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
     return convolve(x, weight, stride, padding, groups=x.shape[1])
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, C, 2H, 2W]: zeros between the samples, then the filter with gain 4."""
+    if x.is_cuda and kernels_work(x.device):
+        return _fir(x, 2, 1, 2, (2 * x.shape[2], 2 * x.shape[3]), 4.0)
     weight = (kernel * 4).to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
     return convolve(x, weight, stride=2, padding=1, transposed=True, groups=x.shape[1])
 
@@ -119,6 +128,28 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
 def downsample(x: Tensor, kernel: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, C, H/2, W/2]: the filter, then every second sample."""
     return blur(x, kernel, padding=1, stride=2)
+
+
+@lru_cache(maxsize=8)
+def kernels_work(device: torch.device) -> bool:
+    """Whether Triton's kernels run on a GPU; else the log says why, and PyTorch's own operations take their place."""
+    try:
+        _fir(torch.ones(1, 1, 4, 4, device=device), 1, 1, 1, (3, 3), 1.0)
+    except Exception as error:  # whatever a compiler can say
+        what = (str(error) or type(error).__name__).strip().splitlines()[-1]
+        log.warning(
+            "Triton's kernels do not run here, so the GAN is several times slower than it could be on this GPU; Triton "
+            "needs a C compiler and Python's headers (Debian: gcc and python3-dev). What failed: %s",
+            what,
+        )
+        return False
+    return True
+
+
+def _fir(x: Tensor, up: int, down: int, pad: int, size: tuple[int, int], gain: float) -> Tensor:
+    from ganaug.stylegan2.kernels import Fir
+
+    return Fir.apply(x, up, down, pad, size, gain)
 
 
 def leaky_relu(x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from ganaug.stylegan2.ada import Augmentation
 from ganaug.stylegan2.data import LabelledImages, Stream
 from ganaug.stylegan2.discriminator import GROUP, Discriminator
 from ganaug.stylegan2.generator import Architecture, Generator, use_half
+from ganaug.stylegan2.graphs import Recorder
 from ganaug.stylegan2.layers import one_hot_classes
 from ganaug.stylegan2.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ganaug.stylegan2.parallel import Part
@@ -42,8 +43,14 @@ def lazy_adam(parameters: Iterable[nn.Parameter], learning_rate: float, interval
     would be over k / (k + 1) of a step (StyleGAN2, appendix B).
     """
     c = 1.0 if interval is None else interval / (interval + 1)
+    parameters = list(parameters)
     return torch.optim.Adam(
-        parameters, lr=learning_rate * c, betas=(BETAS[0] ** c, BETAS[1] ** c), eps=EPSILON, fused=True
+        parameters,
+        lr=learning_rate * c,
+        betas=(BETAS[0] ** c, BETAS[1] ** c),
+        eps=EPSILON,
+        fused=True,
+        capturable=parameters[0].is_cuda,  # as a CUDA graph
     )
 
 
@@ -112,7 +119,9 @@ class Trainer:
         )
         self.stream = Stream(data, seed, s.mirror, device)
         self.labels = torch.from_numpy(data.labels).to(device)
-        self.random = torch.Generator(device)
+        # Processes that share a training exchange messages within a phase, which are not recorded.
+        self.recorder = Recorder(device, self.part.count == 1)
+        self.random = self.recorder.generator
         self.augment = Augmentation(pipeline=s.ada_pipeline, part=self.part)
         self.path_mean = torch.zeros((), device=device)
         self.signs = torch.zeros(2, device=device)  # sum and number of sign(D(real)) since ADA's last adjustment
@@ -126,17 +135,22 @@ class Trainer:
     def step(self) -> None:
         """One batch: generator, its regularisation, discriminator, its regularisation, moving average, ADA."""
         s, step = self.settings, self.images_seen // self.settings.batch
-        self.random.manual_seed(derive_seed(self.seed, "step", images=self.images_seen))
-        real, labels = self.stream.batch(self.images_seen, s.batch)
-        real, real_c = self.part.of(real), self._classes(self.part.of(labels))
+        keep, number, run, augmented = self.recorder.keep, self.recorder.number, self.recorder.run, self.augment.p > 0
+        with self.recorder.step():
+            self.random.manual_seed(derive_seed(self.seed, "step", images=self.images_seen))
+            real, labels = self.stream.batch(self.images_seen, s.batch)
+            real = keep("real", self.part.of(real))
+            real_c = keep("classes", self._classes(self.part.of(labels)))
+            self.augment.held = number("p", self.augment.p) if self.recorder.active else None
+            weight = number("weight", 1 - 0.5 ** (s.batch / max(s.half_life(self.images_seen), 1e-8)))
 
-        self.train_generator()
-        if s.path_length_weight and step % PATH_INTERVAL == 0:
-            self.regularise_path_length()
-        self.train_discriminator(real, real_c)
-        if self.gamma and step % R1_INTERVAL == 0:
-            self.regularise_r1(real, real_c)
-        self._update_average()
+            run(("generator", augmented), self.train_generator)
+            if s.path_length_weight and step % PATH_INTERVAL == 0:
+                run("path length", self.regularise_path_length)
+            run(("discriminator", augmented), lambda: self.train_discriminator(real, real_c))
+            if self.gamma and step % R1_INTERVAL == 0:
+                run(("r1", augmented), lambda: self.regularise_r1(real, real_c))
+            run("average", lambda: self._update_average(weight))
         self.images_seen += s.batch
         if (step + 1) % ADA_INTERVAL == 0:
             self._adapt()
@@ -157,7 +171,7 @@ class Trainer:
         noise = torch.randn(n, *images.shape[1:], generator=self.random, device=self.device)
         lengths = path_lengths(images, ws, self.part.of(noise))
         mean = self.path_mean.lerp(self.part.mean(lengths.mean()), PATH_DECAY)
-        self.path_mean = mean.detach()
+        self.path_mean.copy_(mean.detach())
         loss = (lengths - mean).square().mean() * (self.settings.path_length_weight * PATH_INTERVAL)
         self._descend(self.optimiser_g, loss)
         self._count("path_length", lengths)
@@ -171,7 +185,7 @@ class Trainer:
         loss = discriminator_loss(real_logits, fake_logits)
         self._descend(self.optimiser_d, loss)
         signs = real_logits.detach().sign()
-        self.signs += self.part.sum(torch.stack([signs.sum(), signs.new_tensor(float(len(signs)))]))
+        self.signs += self.part.sum(torch.stack([signs.sum(), signs.new_full((), len(signs))]))
         self._count("loss_d", loss)
         self._count("r_t", signs)
         self._count("real_score", real_logits)
@@ -198,7 +212,7 @@ class Trainer:
         first, second = mapping(z.flatten(0, 1), c.repeat(2, 1)).chunk(2)
         mapping.update_average(self.part.mean(first.detach().mean(0)))
         crossover = 1 + (chance[0] * (count - 1)).long()
-        crossover = torch.where(chance[1] < self.settings.style_mixing, crossover, count)
+        crossover = torch.where(chance[1] < self.settings.style_mixing, crossover, torch.full_like(crossover, count))
         from_second = torch.arange(count, device=self.device) >= crossover[:, None]
         return torch.where(from_second[:, :, None], second[:, None], first[:, None]), c
 
@@ -223,10 +237,10 @@ class Trainer:
         optimiser.step()
 
     @torch.no_grad()
-    def _update_average(self) -> None:
-        keep = 0.5 ** (self.settings.batch / max(self.settings.half_life(self.images_seen), 1e-8))
+    def _update_average(self, weight: float | Tensor) -> None:
+        """weight: by which the average moves towards the generator, in [0, 1]."""
         for average, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            average.lerp_(current, 1 - keep)
+            average.lerp_(current, weight.to(current.dtype) if isinstance(weight, Tensor) else weight)
         for stored, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             stored.copy_(now)
 
@@ -240,7 +254,7 @@ class Trainer:
 
     def _count(self, name: str, values: Tensor) -> None:
         values = values.detach()
-        self.sums[name] += self.part.sum(torch.stack([values.sum(), values.new_tensor(float(values.numel()))]))
+        self.sums[name] += self.part.sum(torch.stack([values.sum(), values.new_full((), values.numel())]))
 
     def statistics(self) -> dict[str, float | None]:
         """Means since `clear_statistics`, None where nothing was counted. Raises NotFinite where one is."""
@@ -299,6 +313,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser_g.load_state_dict(state["optimiser_g"])
         self.optimiser_d.load_state_dict(state["optimiser_d"])
+        self.recorder.forget()
         self.path_mean = state["path_mean"].to(self.device)
         self.signs = state["signs"].to(self.device)
         self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}

@@ -140,8 +140,9 @@ def train(
         alone = trainer.part.count == 1
         interruptible = stop.at_once if alone else contextlib.nullcontext
         steps = Steps(stop, trainer.step, trainer.state, breakable=alone and device.type == "cpu")
-        for network in (trainer.generator, trainer.discriminator):
-            hear_signals_in_backward(network.parameters())
+        if device.type == "cpu":  # a GPU's steps are short, and hooks are no part of a CUDA graph
+            for network in (trainer.generator, trainer.discriminator):
+                hear_signals_in_backward(network.parameters())
         trainer.part.any(False)  # all processes listen to signals before the log says that the training has begun
         log.info(
             "training on %d images, %dx%d, %d classes", len(data.labels), a.resolution, a.resolution, a.class_count

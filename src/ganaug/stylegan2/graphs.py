@@ -1,0 +1,79 @@
+"""Phases of a training step as CUDA graphs: recorded once, replayed as one launch.
+
+A step at 64 pixels is thousands of kernels of a few microseconds each. Launched one by one from Python, they leave a GPU
+idle most of the time. A recording fixes all shapes, addresses and numbers of a phase, so what differs from step to step
+comes in tensors that stay where they are: see `Recorder.keep` and `Recorder.number`.
+"""
+
+import contextlib
+from collections.abc import Callable, Hashable, Iterator
+
+import torch
+from torch import Tensor
+
+
+class Recorder:
+    """Runs phases; on a GPU each is run as it is the first time, then recorded, and replayed from then on.
+
+    active: False runs all phases as they are, always. The draws of a phase come from `generator`, which PyTorch knows
+    how to record; reseeded before a step, a replayed phase draws what the phase itself would.
+    """
+
+    def __init__(self, device: torch.device, active: bool):
+        self.device, self.active = device, active and device.type == "cuda"
+        self.generator = torch.Generator(device)
+        if device.type == "cuda":
+            torch.cuda.init()
+            index = torch.cuda.current_device() if device.index is None else device.index
+            self.generator = torch.cuda.default_generators[index]
+        self.stream = torch.cuda.Stream(device) if self.active else None
+        self.kept: dict[str, Tensor] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Drops all recordings, as must be where a tensor that they use has been replaced."""
+        self.graphs: dict[Hashable, torch.cuda.CUDAGraph | None] = {}
+        self.pool = torch.cuda.graph_pool_handle() if self.active else None
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """Context of a step: all of its work is on one stream of its own, as recording asks for."""
+        if self.stream is None:
+            yield
+            return
+        outside = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(outside)
+        with torch.cuda.stream(self.stream):
+            yield
+        outside.wait_stream(self.stream)
+
+    def run(self, phase: Hashable, function: Callable[[], None]) -> None:
+        """Runs `function`, or replays what was recorded as `phase`. Recordings share memory, which no result outlives."""
+        if not self.active:
+            function()
+        elif phase not in self.graphs:
+            function()
+            self.graphs[phase] = None
+        else:
+            graph = self.graphs[phase]
+            if graph is None:
+                graph = self.graphs[phase] = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+                    function()
+            graph.replay()
+
+    def keep(self, name: str, value: Tensor) -> Tensor:
+        """The value where recordings find it: on a CPU the tensor itself, on a GPU a copy always at one place."""
+        if not self.active:
+            return value
+        if name not in self.kept:
+            self.kept[name] = torch.empty_like(value)
+        return self.kept[name].copy_(value)
+
+    def number(self, name: str, value: float) -> float | Tensor:
+        """A number likewise: itself, or a tensor without dimensions, float64."""
+        if not self.active:
+            return value
+        if name not in self.kept:
+            self.kept[name] = torch.zeros((), dtype=torch.float64, device=self.device)
+        return self.kept[name].fill_(value)
