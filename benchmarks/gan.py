@@ -140,7 +140,12 @@ def make_trainer(args):
         **{"latent": args.latent, "mapping_layers": args.mapping_layers, "learning_rate": 0.0025, "r1_gamma": "auto"},
         **{"ema_kimg": "auto", "ema_rampup": 0.05, "style_mixing": 0.9, "path_length_weight": 2.0},
         **{"ada_target": None, "ada_kimg": 500.0, "ada_pipeline": "bgc", "mirror": False},  # p stays as set below
-        **{"precision": args.precision, "half_resolutions": 4, "tf32": args.tf32, "cudnn_benchmark": args.cudnn_benchmark},
+        **{
+            "precision": args.precision,
+            "half_resolutions": 4,
+            "tf32": args.tf32,
+            "cudnn_benchmark": args.cudnn_benchmark,
+        },
         **{"log_kimg": 1.0, "snapshot_kimg": 1.0, "snapshot_images": 4, "checkpoint_seconds": 1e9},
     )
     rng = np.random.default_rng(0)

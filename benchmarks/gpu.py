@@ -7,9 +7,9 @@
 Each part runs in a process of its own, and its limit of seconds ends it without ending the others. Rows come as they
 are measured.
 
-right: agreement with the reference values in float32, TF32, bfloat16 and float16; R1 and path lengths finite in 16 bits;
-    ADA's pipeline against the CPU's; a training that goes on from a checkpoint ends with the same bits; a recorded step
-    gives the bits of the step itself.
+right: a training that goes on from a checkpoint ends with the same bits; a recorded step gives the bits of the step
+    itself; agreement with the reference values in float32, TF32, bfloat16 and float16; R1 and path lengths finite in 16
+    bits; ADA's pipeline against the CPU's.
 ceilings: what the card does at best: products in float32, TF32 and bfloat16, and a copy.
 speed: seconds per kimg, memory, utilisation and power of trainings at 64, 128 and 256 pixels.
 bounds: kernels of a 256-pixel step by time, and the share in which none runs.
@@ -120,6 +120,11 @@ def right(args):
     from ganaug.seeding import set_determinism
 
     set_determinism(4)
+    for size in (TINY, {**SMALL, "channel_base": 1024, "channel_max": 64}):
+        for mode in ({}, BF16):
+            case = PLAIN | size | mode
+            what = {"resolution": case["resolution"], "precision": case["precision"], "tf32": case["tf32"]}
+            yield tried({"check": "resumed"} | what, resumed, case, args.device)
     for name in ("r32_gray_4class", "r64_rgb_uncond"):
         for mode in ("float32", "tf32", "bfloat16", "float16"):
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode == "tf32"
@@ -127,18 +132,12 @@ def right(args):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     for channels in (1, 3):
         yield tried({"check": "ADA against the CPU", "channels": channels}, ada, channels, args.device)
-    for size in (TINY, {**SMALL, "channel_base": 1024, "channel_max": 64}):
-        for mode in ({}, BF16):
-            case = PLAIN | size | mode
-            what = {"resolution": case["resolution"], "precision": case["precision"], "tf32": case["tf32"]}
-            yield tried({"check": "resumed"} | what, resumed, case, args.device)
 
 
 def parity(name: str, mode: str, device: str) -> dict:
     """Largest error of each output by its largest magnitude."""
-    from safetensors import safe_open
-
     import torch
+    from safetensors import safe_open
 
     from ganaug.stylegan2.discriminator import Discriminator
     from ganaug.stylegan2.generator import Architecture, Generator, use_half
@@ -151,7 +150,9 @@ def parity(name: str, mode: str, device: str) -> dict:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
     sizes = ("img_resolution", "img_channels", "c_dim", "z_dim", "mapping_layers", "channel_base", "channel_max")
-    generator, discriminator = (network(Architecture(*(int(m[s]) for s in sizes))) for network in (Generator, Discriminator))
+    generator, discriminator = (
+        network(Architecture(*(int(m[s]) for s in sizes))) for network in (Generator, Discriminator)
+    )
     generator.load_state_dict(part("G."))
     discriminator.load_state_dict(part("D."))
     generator, discriminator = generator.to(device), discriminator.to(device)
@@ -259,18 +260,20 @@ def ceilings(args):
     yield {"card": card, "torch": torch.__version__, "cuda": torch.version.cuda}
     for mode in ("float32", "tf32", "bfloat16"):
         torch.backends.cuda.matmul.allow_tf32 = mode == "tf32"
-        a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16 if mode == "bfloat16" else None) for _ in "ab")
-        yield {"product": mode, "tflops": round(2 * side**3 / median_seconds(lambda: a @ b, device) / 1e12, 1)}
-    a = torch.randn(2**22 if args.tiny else 2**30, device=device)
-    b = torch.empty_like(a)
-    yield {"copy": "float32", "tb_per_second": round(8 * a.numel() / median_seconds(lambda: b.copy_(a), device) / 1e12, 2)}
+        dtype = torch.bfloat16 if mode == "bfloat16" else torch.float32
+        factors = [torch.randn(side, side, device=device, dtype=dtype) for _ in range(2)]
+        seconds = median_seconds(device, torch.matmul, *factors)
+        yield {"product": mode, "tflops": round(2 * side**3 / seconds / 1e12, 1)}
+    values = torch.randn(2**22 if args.tiny else 2**30, device=device)
+    seconds = median_seconds(device, torch.empty_like(values).copy_, values)
+    yield {"copy": "float32", "tb_per_second": round(8 * values.numel() / seconds / 1e12, 2)}
 
 
-def median_seconds(function, device, times: int = 10) -> float:
+def median_seconds(device, function, *arguments, times: int = 10) -> float:
     spent = []
     for _ in range(times + 3):
         start = now(device)
-        function()
+        function(*arguments)
         spent.append(now(device) - start)
     return sorted(spent[3:])[times // 2]
 
@@ -382,48 +385,56 @@ def kernels(profiler, kind: str, wall: float, resolution: int):
 def many(args):
     """Trainings at once, each in a process of its own; what all together train in the seconds in which all run."""
     mps = shutil.which("nvidia-cuda-mps-control") if args.device == "cuda" else None
-    for with_mps in [False, True] if mps else [False]:
+    for with_mps in [True, False] if mps else [False]:
         with tempfile.TemporaryDirectory() as folder:
-            environment = os.environ | ({"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder} if with_mps else {})
+            environment = dict(os.environ)
             if with_mps:
+                environment |= {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
                 subprocess.run([mps, "-d"], env=environment, check=False)
-            for count in (1, 2) if args.tiny else (1, 4, 8, 16):
-                yield tried({"trainings": count, "mps": with_mps}, at_once, count, args, environment)
+            yield from at_once((1, 2) if args.tiny else (1, 4, 8, 16), with_mps, args, environment)
             if with_mps:
                 subprocess.run([mps], input="quit\n", text=True, env=environment, check=False, timeout=20)
 
 
-def at_once(count: int, args, environment: dict) -> dict:
-    seconds = 2 if args.tiny else 5
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import gpu; gpu.train_for({args.device!r}, {args.tiny}, {seconds})"
+def at_once(counts: tuple[int, ...], with_mps: bool, args, environment: dict):
+    """As many processes as the largest count needs; of them, each count's first train for the same seconds."""
+    seconds = 2 if args.tiny else 4
+    call = f"gpu.train_when_told({args.device!r}, {args.tiny}, {seconds})"
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]; import gpu; {call}"]
     processes = [
-        subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(count)
+        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(max(counts))
     ]
-    for process in processes:  # all are ready
-        process.stdout.readline()
-    watch = Watch(args.device == "cuda")
     for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    images = [int(process.communicate()[0]) for process in processes]
-    return {"kimg_per_minute": round(sum(images) / 1000 * 60 / seconds, 1), "seconds_per_kimg": round(1000 * seconds / sum(images), 3)} | watch.stop()
+        process.stdout.readline()
+    for count in counts:
+        watch = Watch(args.device == "cuda")
+        for process in processes[:count]:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        images = [int(process.stdout.readline() or 0) for process in processes[:count]]
+        rate = {"kimg_per_minute": round(sum(images) * 0.06 / seconds, 1), "fewest": min(images), "most": max(images)}
+        yield {"trainings": count, "mps": with_mps} | rate | watch.stop()
+    for process in processes:
+        process.stdin.close()
+        process.wait()
 
 
-def train_for(device: str, tiny: bool, seconds: float) -> None:
-    """Readies a training, waits for a line, trains for the seconds and prints the images."""
-    trainer = make_trainer(argparse.Namespace(**(PLAIN | {"threads": 1} | (TINY if tiny else SMALL | TF32)), device=device))
+def train_when_told(device: str, tiny: bool, seconds: float) -> None:
+    """Readies a training; for every line it gets, trains for the seconds and prints the number of images."""
+    case = PLAIN | {"threads": 1} | (TINY if tiny else SMALL | TF32)
+    trainer = make_trainer(argparse.Namespace(**case, device=device))
     for _ in range(CYCLE + 1):
         trainer.step()
     now(trainer.device)
     print("ready", flush=True)
-    sys.stdin.readline()
-    start, before = time.perf_counter(), trainer.images_seen
-    while time.perf_counter() - start < seconds:
-        for _ in range(4):
-            trainer.step()
-        now(trainer.device)
-    print(trainer.images_seen - before, flush=True)
+    for _ in sys.stdin:
+        start, before = time.perf_counter(), trainer.images_seen
+        while time.perf_counter() - start < seconds:
+            for _ in range(4):
+                trainer.step()
+            now(trainer.device)
+        print(trainer.images_seen - before, flush=True)
 
 
 if __name__ == "__main__":

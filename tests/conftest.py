@@ -18,6 +18,7 @@ from filelock import FileLock
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The tests are of the CPU, and a fork of a process that has used a GPU can't use PyTorch's gradients.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("TRITON_INTERPRET", "1")  # so that the kernels for GPUs run on the CPU, as they are written
 # Where SLURM is installed and its controller is silent, each start of Snakemake waits nine seconds in a plugin for it.
 os.environ["SLURM_CONF"] = os.devnull  # the tests in cluster/ take it away
 

@@ -80,7 +80,7 @@ class _Draws:
 
     def uniform(self, low: float = 0.0, high: float = 1.0, *shape: int) -> Tensor:
         r = torch.rand(self.n, *shape, generator=self.generator, device=self.generator.device)
-        return low + (high - low) * r
+        return r if (low, high) == (0.0, 1.0) else low + (high - low) * r
 
     def normal(self, *shape: int) -> Tensor:
         return torch.randn(self.n, *shape, generator=self.generator, device=self.generator.device)

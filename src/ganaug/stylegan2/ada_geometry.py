@@ -53,7 +53,9 @@ def geometry_matrix(
 
 def matrix_of(like: Tensor, rows: Sequence[Sequence[Tensor | float]]) -> Tensor:
     """[N, R, C] from rows of numbers and [N] tensors such as `like`."""
-    return torch.stack([torch.stack([torch.zeros_like(like) + v for v in row], 1) for row in rows], 1)
+    numbers = {v: torch.full_like(like, v) for row in rows for v in row if not isinstance(v, Tensor)}
+    entries = [v if isinstance(v, Tensor) else numbers[v] for row in rows for v in row]
+    return torch.stack(entries, 1).unflatten(1, (len(rows), -1))
 
 
 def scaling(x: Tensor, y: Tensor) -> Tensor:
@@ -113,11 +115,16 @@ def warp(images: Tensor, geometry: Tensor) -> Tensor:
         from ganaug.stylegan2.kernels import Read
 
         up = up[1:-2]  # the kernel needs no zeros about the image
-        shift = 2 * (geometry[:, :2, :2].sum(2) * start + geometry[:, :2, 2]) + 3 * (size - 1)
-        read = Read.apply(up @ images @ up.T, torch.cat([geometry[:, :2, :2], shift[:, :, None]], 2), down.shape[1])
+        read = Read.apply(up @ images @ up.T, reading_matrix(geometry, size, start), down.shape[1])
     else:
         read = _read(up @ images @ up.T, geometry, size, start, down.shape[1])
     return down @ read @ down.T
+
+
+def reading_matrix(geometry: Tensor, size: int, start: float) -> Tensor:
+    """[N, 2, 3], from the indices of fine samples read, (column, row, 1), to those in the upsampled, reflected images."""
+    shift = 2 * (geometry[:, :2, :2].sum(2) * start + geometry[:, :2, 2]) + 3 * (size - 1)
+    return torch.cat([geometry[:, :2, :2], shift[:, :, None]], 2)
 
 
 def _read(fine: Tensor, geometry: Tensor, size: int, start: float, count: int) -> Tensor:

@@ -67,10 +67,7 @@ class Stream:
     def batch(self, position: int, count: int) -> tuple[Tensor, Tensor]:
         """Images float32 [count, C, H, H] in [-1, 1] and labels int64 [count], from `position` images on."""
         index = np.array([self._index(i) for i in range(position, position + count)])
-        if self.held is None:
-            images = self._sent(self.data.images[index])
-        else:
-            images = self.held[self._sent(index)]
+        images = self._sent(self.data.images[index]) if self.held is None else self.held[self._sent(index)]
         if self.mirror:
             drawn = np.random.default_rng(derive_seed(self.seed, "mirror", images=position)).random(count) < 0.5
             flips = self._sent(drawn).reshape(-1, *[1] * (images.ndim - 1))

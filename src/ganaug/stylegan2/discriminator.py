@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ganaug.stylegan2.generator import Architecture
 from ganaug.stylegan2.layers import FullyConnected, Mapping
-from ganaug.stylegan2.ops import LRELU_GAIN, blur, clamp, convolve, downsample, fir_kernel, leaky_relu, pointwise
+from ganaug.stylegan2.ops import LRELU_GAIN, activate, blur, convolve, downsample, fir_kernel, pointwise
 
 MAPPING_LAYERS = 8
 GROUP = 4  # samples over which the minibatch standard deviation is taken
@@ -36,16 +36,16 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = (self.weight * self.weight_gain).to(x.dtype)
-        bias = None if self.bias is None else (self.bias * self.gain).to(x.dtype)
+        bias = None if self.bias is None else self.bias * self.gain
         if self.size == 1:
             x = downsample(x, self.resample_filter) if self.down else x
-            return clamp(pointwise(x, weight, bias), self.outer_gain)
+            return pointwise(x, weight, None if bias is None else bias.to(x.dtype), self.outer_gain)
         if self.down:
             x = convolve(blur(x, self.resample_filter, padding=2), weight, stride=2)
         else:
             x = convolve(x, weight, padding=1)
         assert bias is not None  # those of 1x1 alone are without
-        return clamp(leaky_relu(x.add_(bias[:, None, None])), self.outer_gain)
+        return activate(x, bias, gain=self.outer_gain)
 
 
 class Block(nn.Module):

@@ -15,10 +15,10 @@ from ganaug.files import write_tensors
 from ganaug.stylegan2.layers import FullyConnected, Mapping
 from ganaug.stylegan2.ops import (
     LRELU_GAIN,
+    activate,
     clamp,
     demodulation,
     fir_kernel,
-    leaky_relu,
     modulated_convolution,
     upsample,
 )
@@ -85,12 +85,10 @@ class SynthesisLayer(nn.Module):
         if x.element_size() == 2:  # demodulation takes out any scale, and with this one 16 bits do not overflow before
             styles = styles / styles.abs().amax(1, keepdim=True)
             weight = weight / (weight.abs().amax((1, 2, 3), keepdim=True) * math.sqrt(weight[0].numel()))
-        scale = (demodulation(weight, styles) * LRELU_GAIN).to(x.dtype)
+        scale = demodulation(weight, styles) * LRELU_GAIN
         x = modulated_convolution(x, weight, styles, self.resample_filter if self.up else None)
-        x = torch.addcmul((self.bias * LRELU_GAIN).to(x.dtype)[:, None, None], x, scale[:, :, None, None])
-        if noise is not None:
-            x = x.add_((noise * (self.noise_strength * LRELU_GAIN)).to(x.dtype))
-        return clamp(leaky_relu(x))
+        noise = None if noise is None else noise * (self.noise_strength * LRELU_GAIN)
+        return activate(x, self.bias * LRELU_GAIN, scale, noise)
 
 
 class ToImage(nn.Module):

@@ -1,8 +1,10 @@
 """Phases of a training step as CUDA graphs: recorded once, replayed as one launch.
 
-A step at 64 pixels is thousands of kernels of a few microseconds each. Launched one by one from Python, they leave a GPU
-idle most of the time. A recording fixes all shapes, addresses and numbers of a phase, so what differs from step to step
-comes in tensors that stay where they are: see `Recorder.keep` and `Recorder.number`.
+A step at 64 pixels is thousands of kernels of a few microseconds each. Launched one by one from Python, they leave a
+GPU idle most of the time.
+
+A recording fixes all shapes, addresses and numbers of a phase. So what differs from step to step comes in tensors that
+stay where they are: see `Recorder.keep` and `Recorder.number`.
 """
 
 import contextlib
@@ -48,7 +50,7 @@ class Recorder:
         outside.wait_stream(self.stream)
 
     def run(self, phase: Hashable, function: Callable[[], None]) -> None:
-        """Runs `function`, or replays what was recorded as `phase`. Recordings share memory, which no result outlives."""
+        """Runs `function`, or replays what was recorded as `phase`. Recordings share memory, so no result may stay."""
         if not self.active:
             function()
         elif phase not in self.graphs:
@@ -70,10 +72,8 @@ class Recorder:
             self.kept[name] = torch.empty_like(value)
         return self.kept[name].copy_(value)
 
-    def number(self, name: str, value: float) -> float | Tensor:
-        """A number likewise: itself, or a tensor without dimensions, float64."""
-        if not self.active:
-            return value
+    def number(self, name: str, value: float) -> Tensor:
+        """A number likewise, as a tensor without dimensions, float64."""
         if name not in self.kept:
             self.kept[name] = torch.zeros((), dtype=torch.float64, device=self.device)
         return self.kept[name].fill_(value)

@@ -1,10 +1,15 @@
-"""Triton kernels for a GPU: the low-pass filter with its resampling, and ADA's bilinear reading with its adjoint.
+"""Triton kernels for a GPU: the low-pass filter with its resampling, activations, and ADA's bilinear reading.
 
-PyTorch's own depthwise convolutions take many times as long there, and the gradient of its gather sorts all that was
-read. No kernel adds in an order that chance decides, so the same inputs give the same bits. Each function is linear in
-its first argument and has derivatives of any order.
+PyTorch's own depthwise convolutions take many times as long there, and its gradient of a gather sorts all that was
+read. An activation made of its operations passes over memory six times, and ten times for the gradient.
+
+No kernel adds in an order that chance decides, so the same inputs give the same bits. Each function is linear in its
+first argument, or nearly so, and has derivatives of any order.
 """
 
+# mypy: disable-error-code="untyped-decorator, no-untyped-def, import-untyped"
+
+import math
 from typing import Any
 
 import torch
@@ -13,6 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 1024  # elements of an output that one program makes
+PIXELS = 256  # over which a program sums a gradient
 
 
 class Fir(torch.autograd.Function):
@@ -101,7 +107,7 @@ class Read(torch.autograd.Function):
 
 
 class Spread(torch.autograd.Function):
-    """The adjoint of Read: each image sample gathers from all outputs that have read it. [N, C, S, S] to [., size, size]."""
+    """The adjoint of Read, [N, C, S, S] to [N, C, size, size]: a sample gathers from all outputs that have read it."""
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, matrix: Tensor, size: int) -> Tensor:
@@ -183,4 +189,193 @@ def _spread(g, matrix, out, height, size, channels: tl.constexpr):
                 from_y = tl.abs(c * x + d * y + ty - row)
                 weight = tl.maximum(1 - from_x, 0.0) * tl.maximum(1 - from_y, 0.0)
                 total += weight * tl.load(source + y * height + x, inside, 0.0)
-        tl.store(out + (sample * channels + k) * size * size + row * size + column, total, (row < size) & (column < size))
+        tl.store(
+            out + (sample * channels + k) * size * size + row * size + column, total, (row < size) & (column < size)
+        )
+
+
+class Activate(torch.autograd.Function):
+    """y = clamp(lrelu(scale x + bias + noise)) in one pass; its gradient takes another.
+
+    x: [N, C, H, W]. scale: [N, C], or None for 1. bias: [C] or None. noise: [N or 1, 1, H, W] or None. slope: of the
+    leaky ReLU for negative values; 1 leaves values as they are. limit: of the magnitude of y; infinite for no clamp.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, scale: Tensor | None, bias: Tensor | None, noise: Tensor | None, slope: float, limit: float
+    ) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        scale, bias, noise = (None if v is None else v.contiguous() for v in (scale, bias, noise))
+        y = torch.empty_like(x)
+        n, channels, pixels = x.shape[0], x.shape[1], x.shape[2] * x.shape[3]
+        stride = pixels if noise is not None and len(noise) > 1 else 0
+        across = min(triton.next_power_of_2(channels), 64)
+        along = BLOCK // across
+        grid = (n * triton.cdiv(pixels, along), triton.cdiv(channels, across))
+        _activate[grid](
+            *(x, x if scale is None else scale, x if bias is None else bias, x if noise is None else noise, y),
+            *(pixels, channels, stride, limit, slope),
+            *(scale is not None, bias is not None, noise is not None, along, across),
+        )
+        ctx.save_for_backward(x if scale is not None else None, scale, y)
+        ctx.mode = (slope, limit)
+        ctx.of_bias = None if bias is None else bias.dtype
+        ctx.of_noise = None if noise is None else (noise.dtype, len(noise))
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        if not torch.is_grad_enabled():
+            return *Activate.gradients(ctx, g), None, None
+        x, scale, y = ctx.saved_tensors  # the same from operations that have derivatives
+        g = Slope.apply(g, y, *ctx.mode)
+        for_bias = None if ctx.of_bias is None else g.sum((0, 2, 3)).to(ctx.of_bias)
+        for_noise = None
+        if ctx.of_noise is not None:
+            for_noise = g.sum(1, keepdim=True).to(ctx.of_noise[0])
+            for_noise = for_noise if ctx.of_noise[1] > 1 else for_noise.sum(0, keepdim=True)
+        if scale is None:
+            return g, None, for_bias, for_noise, None, None
+        for_scale = (g * x).sum((2, 3)).to(scale.dtype)
+        return Activate.apply(g, scale, None, None, 1.0, math.inf), for_scale, for_bias, for_noise, None, None
+
+    @staticmethod
+    def gradients(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        """For x, scale, bias and noise, in one pass; sums over pixels are made of blocks' in an order that is fixed."""
+        x, scale, y = ctx.saved_tensors
+        slope, limit = ctx.mode
+        g = g.contiguous(memory_format=torch.channels_last)
+        n, channels, pixels = g.shape[0], g.shape[1], g.shape[2] * g.shape[3]
+        blocks, across = triton.cdiv(pixels, PIXELS), triton.next_power_of_2(channels)
+        for_x = torch.empty_like(g)
+        sums = torch.empty(2, n, blocks, channels, dtype=torch.float32, device=g.device)
+        noise = torch.empty(n, 1, *g.shape[2:], dtype=torch.float32, device=g.device) if ctx.of_noise else None
+        _activate_back[(n, blocks)](
+            *(g, y, g if x is None else x, g if scale is None else scale, for_x),
+            *(sums[0], sums[1], g if noise is None else noise),
+            *(pixels, channels, limit, slope, slope != 1 or limit < math.inf),
+            *(scale is not None, ctx.of_bias is not None, noise is not None),
+            *(PIXELS, max(1, 2 * BLOCK // across), across),
+        )
+        for_scale = None if scale is None else sums[1].sum(1).to(scale.dtype)
+        for_bias = None if ctx.of_bias is None else sums[0].sum((0, 1)).to(ctx.of_bias)
+        if noise is not None and ctx.of_noise is not None:
+            noise = (noise if ctx.of_noise[1] > 1 else noise.sum(0, keepdim=True)).to(ctx.of_noise[0])
+        return for_x, for_scale, for_bias, noise
+
+
+class Slope(torch.autograd.Function):
+    """g times the derivative that `Activate` has where its output is y; by y itself that is constant."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, y: Tensor, slope: float, limit: float) -> Tensor:
+        ctx.save_for_backward(y)
+        ctx.mode = (slope, limit)
+        g = g.contiguous(memory_format=torch.channels_last)
+        out = torch.empty_like(g)
+        _slope[(triton.cdiv(g.numel(), BLOCK),)](g, y, out, g.numel(), limit, slope, BLOCK)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gg: Tensor) -> tuple[Tensor | None, ...]:
+        return Slope.apply(gg, *ctx.saved_tensors, *ctx.mode), None, None, None
+
+
+@triton.jit
+def _derivative(y, limit, slope):
+    """Of the leaky ReLU and the clamp, where their output is y."""
+    return tl.where(tl.abs(y) < limit, tl.where(y > 0, 1.0, slope), 0.0)
+
+
+@triton.jit(do_not_specialize=["count"])
+def _slope(g, y, out, count, limit, slope, SIZE: tl.constexpr):
+    place = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
+    kept = place < count
+    value = tl.load(g + place, kept, 0.0).to(tl.float32)
+    tl.store(out + place, value * _derivative(tl.load(y + place, kept, 0.0).to(tl.float32), limit, slope), kept)
+
+
+@triton.jit(do_not_specialize=["pixels", "stride"])
+def _activate(
+    x,
+    scale,
+    bias,
+    noise,
+    y,
+    pixels,
+    channels,
+    stride,
+    limit,
+    slope,
+    SCALED: tl.constexpr,
+    BIASED: tl.constexpr,
+    NOISY: tl.constexpr,
+    ALONG: tl.constexpr,
+    ACROSS: tl.constexpr,
+):
+    blocks = tl.cdiv(pixels, ALONG)
+    sample = (tl.program_id(0) // blocks).to(tl.int64)
+    pixel = (tl.program_id(0) % blocks) * ALONG + tl.arange(0, ALONG)
+    c = tl.program_id(1) * ACROSS + tl.arange(0, ACROSS)
+    kept = (pixel < pixels)[:, None] & (c < channels)[None, :]
+    place = (sample * pixels + pixel)[:, None] * channels + c[None, :]
+    value = tl.load(x + place, kept, 0.0).to(tl.float32)
+    if SCALED:
+        value = value * tl.load(scale + sample * channels + c, c < channels, 0.0).to(tl.float32)[None, :]
+    if BIASED:
+        value = value + tl.load(bias + c, c < channels, 0.0).to(tl.float32)[None, :]
+    if NOISY:
+        value = value + tl.load(noise + sample * stride + pixel, pixel < pixels, 0.0).to(tl.float32)[:, None]
+    value = tl.where(value > 0, value, value * slope)
+    value = tl.where(value > limit, limit, tl.where(value < -limit, -limit, value))  # a NaN stays one
+    tl.store(y + place, value, kept)
+
+
+@triton.jit(do_not_specialize=["pixels"])
+def _activate_back(
+    g,
+    y,
+    x,
+    scale,
+    for_x,
+    sums,
+    sums_x,
+    for_noise,
+    pixels,
+    channels,
+    limit,
+    slope,
+    CURVED: tl.constexpr,
+    SCALED: tl.constexpr,
+    BIASED: tl.constexpr,
+    NOISY: tl.constexpr,
+    SIZE: tl.constexpr,
+    ALONG: tl.constexpr,
+    ACROSS: tl.constexpr,
+):
+    sample, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    c = tl.arange(0, ACROSS)
+    total, total_x = tl.zeros([ACROSS], tl.float32), tl.zeros([ACROSS], tl.float32)
+    factor = tl.zeros([ACROSS], tl.float32) + 1
+    if SCALED:
+        factor = tl.load(scale + sample * channels + c, c < channels, 0.0).to(tl.float32)
+    for start in range(0, SIZE, ALONG):
+        pixel = block * SIZE + start + tl.arange(0, ALONG)
+        kept = (pixel < pixels)[:, None] & (c < channels)[None, :]
+        place = (sample * pixels + pixel)[:, None] * channels + c[None, :]
+        value = tl.load(g + place, kept, 0.0).to(tl.float32)
+        if CURVED:
+            value = value * _derivative(tl.load(y + place, kept, 0.0).to(tl.float32), limit, slope)
+        if BIASED:
+            total += tl.sum(value, 0)
+        if SCALED:
+            total_x += tl.sum(value * tl.load(x + place, kept, 0.0).to(tl.float32), 0)
+        if NOISY:
+            tl.store(for_noise + sample * pixels + pixel, tl.sum(value, 1), pixel < pixels)
+        tl.store(for_x + place, value * factor[None, :], kept)
+    place = (sample * tl.num_programs(1) + block) * channels + c
+    if BIASED:
+        tl.store(sums + place, total, c < channels)
+    if SCALED:
+        tl.store(sums_x + place, total_x, c < channels)

@@ -85,16 +85,21 @@ def convolve(
     return _Convolve.apply(x, weight, stride, padding, transposed, groups)
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """1x1 convolution of x [N, I, H, W] with weight [O, I, 1, 1]; with a bias [O], bias and leaky ReLU.
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, gain: float = 1.0) -> Tensor:
+    """1x1 convolution of x [N, I, H, W] with weight [O, I, 1, 1]; with a bias [O], bias and leaky ReLU. Clamped.
 
     A matrix product, whose result is channels-last. (A convolution takes an image of one channel for channels-first,
     and gives its output that layout.)
     """
+    if x.is_cuda and kernels_work(x.device):
+        y = F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0]).permute(0, 3, 1, 2)
+        if bias is not None or y.element_size() == 2:
+            y = _activated(y, None, bias, None, 1.0 if bias is None else LRELU_SLOPE, gain)
+        return y
     y = F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias)
     if bias is not None:
         y = leaky_relu(y)
-    return y.permute(0, 3, 1, 2)
+    return clamp(y.permute(0, 3, 1, 2), gain)
 
 
 CLAMP = 256.0  # bound of activations in 16 bits (ADA, appendix C: 10 times what well-behaved networks reach)
@@ -103,6 +108,32 @@ CLAMP = 256.0  # bound of activations in 16 bits (ADA, appendix C: 10 times what
 def clamp(x: Tensor, gain: float = 1.0) -> Tensor:
     """Keeps activations of 16 bits within +-256 gain, where float16 can't overflow; others pass unchanged."""
     return x.clamp(-CLAMP * gain, CLAMP * gain) if x.element_size() == 2 else x
+
+
+def activate(
+    x: Tensor, bias: Tensor, scale: Tensor | None = None, noise: Tensor | None = None, gain: float = 1.0
+) -> Tensor:
+    """Leaky ReLU, without its gain, of scale x + bias + noise; clamped. May overwrite x.
+
+    bias: [C]; scale: [N, C]; noise: broadcastable to [N, 1, H, W]. gain * lrelu(x) = lrelu(gain * x), so callers fold
+    all gains into what makes x, and tell `gain` for the bound.
+    """
+    if x.is_cuda and kernels_work(x.device):
+        noise = None if noise is None else noise.reshape(-1, 1, *x.shape[2:])
+        return _activated(x, scale, bias, noise, LRELU_SLOPE, gain)
+    bias = bias.to(x.dtype)[:, None, None]
+    x = x.add_(bias) if scale is None else torch.addcmul(bias, x, scale.to(x.dtype)[:, :, None, None])
+    if noise is not None:
+        x = x.add_(noise.to(x.dtype))
+    return clamp(leaky_relu(x), gain)
+
+
+def _activated(
+    x: Tensor, scale: Tensor | None, bias: Tensor | None, noise: Tensor | None, slope: float, gain: float
+) -> Tensor:
+    from ganaug.stylegan2.kernels import Activate
+
+    return Activate.apply(x, scale, bias, noise, slope, CLAMP * gain if x.element_size() == 2 else math.inf)
 
 
 def blur(x: Tensor, kernel: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
@@ -153,7 +184,7 @@ def _fir(x: Tensor, up: int, down: int, pad: int, size: tuple[int, int], gain: f
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU in place, without its gain: gain * lrelu(x) = lrelu(gain * x), so callers fold it into what made x."""
+    """Leaky ReLU in place, without its gain: see `activate`."""
     return F.leaky_relu_(x, LRELU_SLOPE)
 
 
@@ -171,7 +202,13 @@ def modulated_convolution(x: Tensor, weight: Tensor, styles: Tensor, kernel: Ten
     Scaling the weights of input channel i is scaling channel i of the input, so one ordinary convolution serves all
     samples. With `kernel` the output is twice the size: transposed convolution with stride 2, then the low-pass filter.
     """
-    x, weight = x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
+    weight = weight.to(x.dtype)
+    if x.is_cuda and kernels_work(x.device):
+        from ganaug.stylegan2.kernels import Activate
+
+        x = Activate.apply(x, styles, None, None, 1.0, math.inf)
+    else:
+        x = x * styles.to(x.dtype)[:, :, None, None]
     if kernel is None:
         return convolve(x, weight, padding=1)
     return blur(convolve(x, weight.transpose(0, 1), stride=2, transposed=True), kernel, padding=1, gain=4.0)

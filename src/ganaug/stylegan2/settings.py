@@ -66,6 +66,10 @@ class TrainingSettings:
         full = 1000 * (self.batch * 10 / 32 if self.ema_kimg == "auto" else self.ema_kimg)
         return full if self.ema_rampup is None else min(full, self.ema_rampup * images)
 
+    def average_weight(self, images: int) -> float:
+        """By which the moving average goes towards the generator in the step after `images`, in [0, 1]."""
+        return 1 - 0.5 ** (self.batch / max(self.half_life(images), 1e-8))
+
     def trajectory(self) -> dict:
         """The settings that decide what a training is at a given number of images: all but when it stops and saves."""
         return {k: v for k, v in asdict(self).items() if k not in ("kimg", "checkpoint_seconds")}

@@ -141,8 +141,10 @@ class Trainer:
             real, labels = self.stream.batch(self.images_seen, s.batch)
             real = keep("real", self.part.of(real))
             real_c = keep("classes", self._classes(self.part.of(labels)))
-            self.augment.held = number("p", self.augment.p) if self.recorder.active else None
-            weight = number("weight", 1 - 0.5 ** (s.batch / max(s.half_life(self.images_seen), 1e-8)))
+            weight: float | Tensor = s.average_weight(self.images_seen)
+            if self.recorder.active:
+                weight = number("weight", s.average_weight(self.images_seen))
+                self.augment.held = number("p", self.augment.p)
 
             run(("generator", augmented), self.train_generator)
             if s.path_length_weight and step % PATH_INTERVAL == 0:
