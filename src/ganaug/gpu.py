@@ -16,8 +16,10 @@ def set_arithmetic(tf32: bool, cudnn_benchmark: bool) -> None:
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A CPU's tensor on a device. On a CPU the tensor itself; to a GPU by pinned memory, and the CPU goes on at once."""
-    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+    """A CPU's tensor on a device: on a CPU itself; to a GPU by pinned memory, and the CPU does not wait for that."""
+    if device.type == "cpu" or not tensor.numel():
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def hold(images: np.ndarray, device: torch.device) -> torch.Tensor | None:

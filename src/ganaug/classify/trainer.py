@@ -1,8 +1,8 @@
 """One step of a classifier's training, and all state that a step depends on.
 
 The draws of batches, of transforms, of mixing and of dropout have generators of their own, made anew from the seed and
-the step; all but those of dropout are made on the CPU. So no generator's state is stored, a resumed training goes on exactly as it would have, and an augmentation
-that does nothing gives the very predictions of `none`.
+the step; all but those of dropout are made on the CPU. So no generator's state is stored, a resumed training goes on
+exactly as it would have, and an augmentation that does nothing gives the very predictions of `none`.
 
 On a GPU no step waits for the one before: images are there already or come through pinned memory, and losses stay there
 until they are looked at.
