@@ -133,7 +133,7 @@ class Trainer:
         self.rate = float(self.schedule.get_last_lr()[0])
         self.schedule.step()
         self.done = step
-        if self.epoch_ends or step % LOOKS[self.device.type] == 0:
+        if self.epoch_ends or step % LOOKS[self.device.type] == 0 or math.isnan(self.loss):
             self.look()
         return self.loss
 
