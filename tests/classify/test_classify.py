@@ -261,6 +261,11 @@ def test_a_saved_classifier_scores_another_set(lite0, tmp_path, capsys):
     command += ["--predictions", tmp_path / "again.csv", "--table"]
     assert main([*map(str, command), str(tmp_path / "test.csv")]) == 0
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), first)
+    half = ["--settings", json.dumps({"precision": "bfloat16", "tf32": True, "cudnn_benchmark": False})]
+    assert main([*map(str, command), str(tmp_path / "test.csv"), *half]) == 0
+    rounded = pd.read_csv(tmp_path / "again.csv")
+    assert list(rounded["probability_a"]) != list(first["probability_a"])
+    np.testing.assert_allclose(rounded["probability_a"], first["probability_a"], atol=0.1)
     table = pd.read_csv(tmp_path / "test.csv")
     files.write_csv(tmp_path / "one.csv", table.assign(**{"class": "b", "label": 0}))  # a set without class a
     assert main([*map(str, command), str(tmp_path / "one.csv")]) == 0
@@ -333,6 +338,47 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(lite0, monkeypatch):
 def test_a_diverging_training_stops_with_advice(lite0):
     with pytest.raises(UserError, match=r"loss.*lower classifier\.learning_rate"):
         trained(lite0, learning_rate=1e18, epochs=4)
+
+
+def test_losses_looked_at_late_stop_a_training_before_its_state_is_kept(lite0, monkeypatch):
+    """As on a GPU, where a look at each would keep it waiting."""
+    monkeypatch.setitem(trainer.LOOKS, "cpu", 16)
+    made = new_trainer(lite0, steps_per_epoch=5)
+    first = [made.step(), made.step(), made.step()]
+    assert first[0] == first[1] == first[2]  # the newest that is known
+    made.check_finite()
+    assert made.loss != first[0]
+    with torch.no_grad():
+        next(made.model.parameters()).fill_(torch.nan)
+    made.step()
+    with pytest.raises(UserError, match=r"training loss is nan at step 4; lower classifier\.learning_rate"):
+        made.check_finite()
+    with pytest.raises(UserError, match="training loss is nan at step 4"):
+        made.step()  # the last of the epoch
+
+
+def test_losses_looked_at_late_change_nothing(lite0, monkeypatch):
+    first, history = trained(lite0)
+    monkeypatch.setitem(trainer.LOOKS, "cpu", 16)
+    again, late = trained(lite0)
+    np.testing.assert_array_equal(first, again)
+    assert history.equals(late)
+
+
+def test_16_bits_train_and_score_near_32(lite0):
+    first, history = trained(lite0)
+    half, other = trained(lite0, precision="bfloat16")
+    assert other["train_loss"].tolist() != history["train_loss"].tolist()
+    np.testing.assert_allclose(half, first, atol=0.1)
+    assert len(np.unique(half)) > 50  # logits are float32: hardly two images share a probability
+    made = new_trainer(lite0, precision="bfloat16")
+    made.step()
+    assert {value.dtype for value in made.model.parameters()} == {torch.float32}
+
+
+def new_trainer(lite0, **changes):
+    model = networks.pretrained(BACKBONE, lite0, 2, 1)
+    return trainer.Trainer(model, image_set(20, 1), image_set(10, 2), None, settings(**changes), 1)
 
 
 # --- the network ----------------------------------------------------------------------------------------------------
