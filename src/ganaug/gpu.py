@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from ganaug.errors import UserError
+
 CHUNK = 1024  # images that are copied to a GPU at once
 
 
@@ -13,6 +15,12 @@ def set_arithmetic(tf32: bool, cudnn_benchmark: bool) -> None:
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = cudnn_benchmark
+
+
+def check_precision(precision: str, device: torch.device, setting: str) -> None:
+    """Raises UserError for 16 bits on a CPU, most of which take minutes for what takes seconds in float32."""
+    if precision != "float32" and device.type == "cpu":
+        raise UserError(f"{setting}: {precision} is for GPUs, and this job runs on a CPU; write `{setting}: float32`")
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ganaug.classify.networks import Precision, load, predictions, probabilities
 from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.files import open_array, read_csv, write_csv
-from ganaug.gpu import set_arithmetic
+from ganaug.gpu import check_precision, set_arithmetic
 from ganaug.seeding import set_determinism
 
 LESS_MEMORY = "lower classifier.input_size, or give the job more"
@@ -40,8 +40,10 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
     set_determinism(args.threads)
     set_arithmetic(settings.tf32, settings.cudnn_benchmark)
+    device = pick_device(args.device)
+    check_precision(settings.precision, device, "classifier.precision")
     model, classes, input_size = load(args.model)
-    model = model.to(pick_device(args.device)).to(memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     images = labelled(args.images, args.table, classes)
     write_csv(args.predictions, predictions(images, probabilities(model, images, input_size, settings.precision)))
 

@@ -22,7 +22,7 @@ from ganaug.classify.trainer import Settings, Trainer
 from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.files import sha256_of, write_csv
-from ganaug.gpu import set_arithmetic
+from ganaug.gpu import check_precision, set_arithmetic
 from ganaug.progress import Progress
 from ganaug.seeding import set_determinism
 from ganaug.stopping import Steps, Stopped, StopSignal, hear_signals_in_backward
@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> Callable[[], None]:
     set_determinism(args.threads)
     set_arithmetic(settings.tf32, settings.cudnn_benchmark)
     device = pick_device(args.device)
+    check_precision(settings.precision, device, "classifier.precision")
     real, validation, test = (
         ImageSet.load(getattr(args, f"{side}_images"), getattr(args, f"{side}_table"))
         for side in ("train", "validation", "test")
