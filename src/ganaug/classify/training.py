@@ -120,7 +120,7 @@ def train(trainer: Trainer, checkpoints: Checkpoints, checkpoint_seconds: float,
         trainer.load_state(found)
         log.info("resuming at step %d", trainer.done)
     timer, stop = Timer(checkpoint_seconds), steps.stop
-    if trainer.device.type == "cpu":  # on a GPU it is short, and hooks would take longer than its kernels' launch
+    if trainer.device.type == "cpu":  # on a GPU it is short
         hear_signals_in_backward(trainer.model.parameters())
     log.info("training for %d steps", trainer.steps)
     with Progress(trainer.steps, "training", "steps", initial=trainer.done) as progress:
