@@ -12,6 +12,7 @@ import torch
 from ganaug import files
 from ganaug.checkpoint import Checkpoints
 from ganaug.classify import networks, trainer, training
+from ganaug.classify.affine import affine
 from ganaug.classify.augmentations import (
     AUGMENTATIONS,
     Augmentation,
@@ -36,6 +37,7 @@ NONE = dict.fromkeys(STRENGTHS, 0)
 def settings(**changes):
     base = {"augmentation": "none", "augmentation_settings": {}, "backbone": BACKBONE, "input_size": 32, "epochs": 2}
     base |= {"steps_per_epoch": 3, "batch": 8, "learning_rate": 0.001, "weight_decay": 0.01}
+    base |= {"precision": "float32", "tf32": False, "cudnn_benchmark": False}
     return trainer.Settings(**base | changes)
 
 
@@ -61,31 +63,65 @@ def trained(lite0, synthetic=None, seed=5, **changes):
 
 
 def test_classical_without_strength_changes_nothing():
-    image = torch.rand(1, 24, 24)
-    assert torch.equal(classical(NONE)(image), image)
+    images, labels = torch.rand(3, 1, 24, 24), torch.arange(3)
+    made = classical(NONE, 3)(images, labels)
+    assert torch.equal(made[0], images) and torch.equal(made[1], labels)
 
 
 @pytest.mark.parametrize("part", STRENGTHS)
 def test_each_part_of_classical_does_something(part):
-    transform = classical(NONE | {part: STRENGTHS[part]})
-    image = torch.rand(1, 24, 24)
+    images = torch.rand(1, 1, 24, 24)
     torch.manual_seed(1)
-    assert not torch.equal(transform(image), image)
+    made, _ = classical(NONE | {part: STRENGTHS[part]}, 2)(images, torch.zeros(1))
+    assert not torch.equal(made, images)
 
 
 def test_classical_stays_within_its_strengths():
-    shift = classical(NONE | {"shift": 0.1})
-    brightness = classical(NONE | {"brightness": 0.2})
-    dot = torch.zeros(1, 41, 41)
-    dot[0, 20, 20] = 1
-    seen, factors = set(), []
-    for seed in range(200):
-        torch.manual_seed(seed)
-        seen.add(tuple(torch.nonzero(shift(dot)[0] > 0.5).flatten().tolist()))
-        factors.append(brightness(torch.full((1, 2, 2), 0.5)).mean().item() / 0.5)
-    rows = [place[0] for place in seen if place]
-    assert 16 <= min(rows) <= 17 and 23 <= max(rows) <= 24  # 4.1 pixels either way
-    assert 0.8 <= min(factors) < 0.83 and 1.17 < max(factors) <= 1.2
+    torch.manual_seed(1)
+    dots, labels = torch.zeros(200, 1, 41, 41), torch.zeros(200)
+    dots[:, 0, 20, 20] = 1
+    moved, _ = classical(NONE | {"shift": 0.1}, 2)(dots, labels)
+    (_, _, rows, columns) = torch.nonzero(moved > 0.5).T
+    assert len(rows) == 200
+    for places in (rows, columns):
+        assert set(places.tolist()) == set(range(16, 25))  # 4.1 pixels either way, and whole ones
+    made, _ = classical(NONE | {"brightness": 0.2}, 2)(torch.full((200, 1, 2, 2), 0.5), labels)
+    factors = made.mean((1, 2, 3)) / 0.5
+    assert 0.8 <= factors.min() < 0.81 and 1.19 < factors.max() <= 1.2
+    stretched, _ = classical(NONE | {"zoom": 0.1}, 2)(torch.ones(200, 1, 40, 40), labels)
+    sides = stretched.sum((2, 3)).sqrt()  # what is smaller than the image leaves black around
+    assert 35.9 < sides.min() < 36.5 and sides.max() == 40
+
+
+@pytest.mark.parametrize("side", [24, 41])
+def test_affine_is_that_of_torchvision_image_by_image(side):
+    """With parameters far beyond any study's; the difference is that of sums in another order."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    random = torch.Generator().manual_seed(0)
+    images = torch.rand(16, 1, side, side, generator=random)
+    degrees = (torch.rand(16, generator=random, dtype=torch.float64) - 0.5) * 360
+    shift = torch.randint(-9, 10, (2, 16), generator=random).double()
+    zoom = torch.rand(16, generator=random, dtype=torch.float64) + 0.5
+    made = affine(images, degrees, shift, zoom)
+    for i, image in enumerate(images):
+        moved = [int(shift[0, i]), int(shift[1, i])]
+        options = {"shear": [0.0, 0.0], "interpolation": InterpolationMode.BILINEAR}
+        theirs = functional.affine(image, float(degrees[i]), moved, float(zoom[i]), **options)
+        torch.testing.assert_close(made[i], theirs, rtol=0, atol=1e-4)
+
+
+def test_brightness_is_that_of_torchvision():
+    from torchvision.transforms.v2 import functional
+
+    images = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(4)
+    made, _ = classical(NONE | {"brightness": 0.5}, 2)(images, torch.zeros(32))
+    factors = (made / images).amax((1, 2, 3))
+    theirs = torch.stack([functional.adjust_brightness(x, float(f)) for x, f in zip(images, factors, strict=True)])
+    torch.testing.assert_close(made, theirs, rtol=0, atol=1e-6)
+    assert made.max() == 1 and factors.min() < 0.6 and factors.max() > 1.4
 
 
 def test_the_augmentations_that_users_expect_are_there():
@@ -297,6 +333,62 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(lite0, monkeypatch):
 def test_a_diverging_training_stops_with_advice(lite0):
     with pytest.raises(UserError, match=r"loss.*lower classifier\.learning_rate"):
         trained(lite0, learning_rate=1e18, epochs=4)
+
+
+def test_losses_looked_at_late_stop_a_training_before_its_state_is_kept(lite0, monkeypatch):
+    """As on a GPU, where a look at each would keep it waiting."""
+    monkeypatch.setitem(trainer.LOOKS, "cpu", 16)
+    made = new_trainer(lite0, steps_per_epoch=5)
+    first = [made.step(), made.step(), made.step()]
+    assert first[0] == first[1] == first[2]  # the newest that is known
+    made.check_finite()
+    assert made.loss != first[0]
+    with torch.no_grad():
+        next(made.model.parameters()).fill_(torch.nan)
+    made.step()
+    with pytest.raises(UserError, match=r"training loss is nan at step 4; lower classifier\.learning_rate"):
+        made.check_finite()
+    with pytest.raises(UserError, match="training loss is nan at step 4"):
+        made.step()  # the last of the epoch
+
+
+def test_losses_looked_at_late_change_nothing(lite0, monkeypatch):
+    first, history = trained(lite0)
+    monkeypatch.setitem(trainer.LOOKS, "cpu", 16)
+    again, late = trained(lite0)
+    np.testing.assert_array_equal(first, again)
+    assert history.equals(late)
+
+
+@pytest.mark.parametrize("stage", ["train_classifier", "score_images"])
+def test_16_bits_are_refused_on_a_cpu(lite0, tmp_path, capsys, stage):
+    arithmetic = {"precision": "bfloat16", "tf32": False, "cudnn_benchmark": False}
+    options = write_image_sets(tmp_path, train=8, validation=8, test=8)
+    if stage == "train_classifier":
+        options |= {"weights": lite0, "settings": json.dumps(settings(**arithmetic).__dict__), "seed": 1}
+        options |= {name: tmp_path / name for name in ("model", "history", "predictions", "checkpoints")}
+    else:
+        networks.save(tmp_path / "model", networks.pretrained(BACKBONE, lite0, 2, 1), BACKBONE, ("a", "b"), 32)
+        options = {"model": tmp_path / "model", "images": options["test-images"], "table": options["test-table"]}
+        options |= {"settings": json.dumps(arithmetic), "predictions": tmp_path / "predictions"}
+    assert main(stage_command(stage, options | {"device": "cpu"})) == 1
+    assert "classifier.precision: bfloat16 is for GPUs" in capsys.readouterr().err
+
+
+def test_16_bits_train_and_score_near_32(lite0):
+    first, history = trained(lite0)
+    half, other = trained(lite0, precision="bfloat16")
+    assert other["train_loss"].tolist() != history["train_loss"].tolist()
+    np.testing.assert_allclose(half, first, atol=0.1)
+    assert len(np.unique(half)) > 50  # logits are float32: hardly two images share a probability
+    made = new_trainer(lite0, precision="bfloat16")
+    made.step()
+    assert {value.dtype for value in made.model.parameters()} == {torch.float32}
+
+
+def new_trainer(lite0, **changes):
+    model = networks.pretrained(BACKBONE, lite0, 2, 1)
+    return trainer.Trainer(model, image_set(20, 1), image_set(10, 2), None, settings(**changes), 1)
 
 
 # --- the network ----------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ SETTINGS = {
     **{"augmentation": "classical", "backbone": BACKBONE, "input_size": 32, "epochs": 3, "steps_per_epoch": 4},
     "augmentation_settings": {"rotation_degrees": 10, "shift": 0.1, "zoom": 0.1, "brightness": 0.2},
     **{"batch": 8, "learning_rate": 0.001, "weight_decay": 0.01},
+    **{"precision": "float32", "tf32": False, "cudnn_benchmark": False},
 }
 
 

@@ -49,6 +49,7 @@ OWN += ["score_synthetic", "train_classifier", "score_external"]
 # A change of the study, and per rule the jobs that follow: all of the rule, or those with some values of wildcards.
 CHANGES = {
     "a classifier's epochs": ({"classifier": {"epochs": 3}}, CELLS),
+    "a classifier's precision": ({"classifier": {"precision": "bfloat16"}}, CELLS),
     "one augmentation's strength": ({"classical": {"rotation_degrees": 5}}, CLASSICAL),
     "a new augmentation": (
         {"augmentations": [*STUDY["augmentations"], "mixup"]},

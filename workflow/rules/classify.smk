@@ -106,8 +106,10 @@ rule score_synthetic:
         runtime=scaled(minutes("score_synthetic", STUDY["threads"]["classifier"], STUDY["sizes"][-1])),
     params:
         code=code("score_images"),
+        settings=settings("classifier.precision", "classifier.tf32", "classifier.cudnn_benchmark"),
         threads=STUDY["threads"]["classifier"],
         device=STUDY["device"],
     shell:
-        "python -m ganaug score_images --threads {params.threads} --device {params.device} --model {input.model}"
+        "python -m ganaug score_images --settings {params.settings:q} --threads {params.threads}"
+        " --device {params.device} --model {input.model}"
         " --images {input.images} --table {input.table} --predictions {output.predictions} --log {log}"

@@ -13,9 +13,11 @@ class Augmentation:
     """What is done to the training images.
 
     synthetic: whether the subset's synthetic images are added to the real ones. transform: from its settings to a
-    transform of one image, float32 [1, S, S] in [0, 1], that draws from torch's global generator; None for no
-    transform. batch_transform: from its settings and the number of classes to a transform of a batch and its labels,
-    int64 [B], whose labels come back as shares of the classes, [B, C]. real: whether the real images are trained on.
+    transform of one image, float32 [1, S, S] in [0, 1], on the CPU; None for no transform. batch_transform: from its
+    settings and the number of classes to a transform of a batch, float32 [B, 1, S, S] on any device, and its labels,
+    int64 [B] on the CPU; the labels come back as they are, or as shares of the classes, [B, C]. Both transforms draw
+    from torch's global generator of the CPU. An image at a time takes a GPU many times as long as a batch.
+    real: whether the real images are trained on.
     region: from its settings to what is left of all images, those for validation and test too, uint8 [N, S, S].
     settings: the block of the study's settings that these are given; None for an empty one.
     """
@@ -28,33 +30,42 @@ class Augmentation:
     settings: str | None = None
 
 
-def classical(settings: dict) -> Callable:
+def classical(settings: dict, classes: int) -> Callable:
     """Rotation, shift, zoom and brightness, each uniform within its strength; what lies outside the image is black.
 
-    A strength of 0 leaves its part out, so that no strength at all is exactly no augmentation. There is no flip: a
-    heart on the right is not a normal film.
+    Shifts are whole pixels. A strength of 0 leaves its part out, so that no strength at all is exactly no augmentation.
+    There is no flip: a heart on the right is not a normal film.
     """
-    from torchvision.transforms import InterpolationMode, v2
+    import torch
+
+    from ganaug.classify.affine import affine
+    from ganaug.gpu import send
 
     rotation, shift, zoom = (settings[key] for key in ("rotation_degrees", "shift", "zoom"))
-    parts = []
-    if rotation or shift or zoom:
-        scale = (1 - zoom, 1 + zoom)
-        parts.append(v2.RandomAffine(rotation, (shift, shift), scale, interpolation=InterpolationMode.BILINEAR))
-    if settings["brightness"]:
-        parts.append(v2.ColorJitter(brightness=settings["brightness"]))
-    return v2.Compose(parts) if parts else v2.Identity()
+    brightness = settings["brightness"]
+
+    def change(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        draws = 2 * torch.rand(5, len(images), dtype=torch.float64) - 1  # all of them, whatever the strengths
+        if rotation or shift or zoom:
+            pixels = (draws[1:3] * shift * images.shape[-1]).round()
+            images = affine(images, draws[0] * rotation, pixels, 1 + draws[3] * zoom)
+        if brightness:
+            factors = send((1 + draws[4] * brightness).float(), images.device)
+            images = (images * factors[:, None, None, None]).clamp(0, 1)
+        return images, labels
+
+    return change
 
 
 def randaugment(settings: dict) -> Callable:
-    """Cubuk et al. 2020: so many operations at random, at one magnitude."""
+    """Cubuk et al. 2020: so many operations at random, at one magnitude. Image by image, on the CPU."""
     from torchvision.transforms import v2
 
     return _on_bytes(v2.RandAugment(settings["operations"], settings["magnitude"]))
 
 
 def trivialaugment(settings: dict) -> Callable:
-    """Müller and Hutter 2021: one operation at random, at a random magnitude."""
+    """Müller and Hutter 2021: one operation at random, at a random magnitude. Image by image, on the CPU."""
     from torchvision.transforms import v2
 
     return _on_bytes(v2.TrivialAugmentWide())
@@ -97,13 +108,13 @@ def border(settings: dict) -> Callable:
 
 AUGMENTATIONS = {
     "none": Augmentation(),
-    "classical": Augmentation(transform=classical, settings="classical"),
+    "classical": Augmentation(batch_transform=classical, settings="classical"),
     "randaugment": Augmentation(transform=randaugment, settings="randaugment"),
     "trivialaugment": Augmentation(transform=trivialaugment),
     "mixup": Augmentation(batch_transform=mixup, settings="mixup"),
     "cutmix": Augmentation(batch_transform=cutmix, settings="cutmix"),
     "gan": Augmentation(synthetic=True),
-    "gan+classical": Augmentation(synthetic=True, transform=classical, settings="classical"),
+    "gan+classical": Augmentation(synthetic=True, batch_transform=classical, settings="classical"),
 }
 
 # Not augmentations but trained like them, to learn something about the images: what the synthetic ones are worth alone,

@@ -9,6 +9,7 @@ import torch
 
 from ganaug.errors import UserError
 from ganaug.files import open_array, read_csv
+from ganaug.gpu import hold, send
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,27 @@ class ImageSet:
         """With other pixels, from a function of images, uint8 [N, H, W]."""
         return ImageSet(change(self.images), self.labels, self.classes, self.names)
 
-    def batch(self, indices: np.ndarray, size: int) -> torch.Tensor:
-        """Images as float32 [B, 1, size, size] in [0, 1], scaled with antialiased bilinear interpolation."""
-        pixels = torch.from_numpy(np.ascontiguousarray(self.images[indices]))[:, None].float() / 255
-        if pixels.shape[-1] == size:
+
+class Batches:
+    """The images of a set as a network's batches on a device: held there where they fit, else read from their file."""
+
+    def __init__(self, images: ImageSet, size: int, device: torch.device):
+        self.images, self.size, self.device = images.images, size, device
+        self.held = hold(self.images, device)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: np.ndarray) -> torch.Tensor:
+        """Images as float32 [B, 1, size, size] in [0, 1], scaled with antialiased bilinear interpolation.
+
+        indices: int64 [B]. On a GPU the CPU does not wait for them.
+        """
+        if self.held is None:
+            chosen = send(torch.from_numpy(np.ascontiguousarray(self.images[indices])), self.device)
+        else:
+            chosen = self.held[send(torch.from_numpy(indices), self.device)]
+        pixels = chosen[:, None].float() / 255
+        if pixels.shape[-1] == self.size:
             return pixels
-        return torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+        return torch.nn.functional.interpolate(pixels, (self.size, self.size), mode="bilinear", antialias=True)

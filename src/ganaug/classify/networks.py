@@ -2,19 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ganaug.classify.image_sets import ImageSet
+from ganaug.classify.image_sets import Batches, ImageSet
 from ganaug.errors import UserError
 from ganaug.files import write_tensors
 from ganaug.seeding import derive_seed
 
-SCORING_BATCH = 64
+SCORING_BATCH = {"cpu": 64, "cuda": 256}
+
+Precision = Literal["float32", "bfloat16"]
 
 
 def pretrained(backbone: str, weights: Path, classes: int, seed: int) -> torch.nn.Module:
@@ -76,20 +78,38 @@ def network_input(model: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     return ((pixels - mean) / std).to(next(model.parameters()).device, memory_format=torch.channels_last)
 
 
+def outputs(model: torch.nn.Module, pixels: torch.Tensor, precision: Precision) -> torch.Tensor:
+    """Logits, float32 [B, classes], of grey images as for `network_input`.
+
+    precision: bfloat16 for autocast in all layers up to the pooling; what follows, weights and logits are float32, for
+    8 bits would give many images the same probability.
+    """
+    images = network_input(model, pixels)
+    if precision == "float32":
+        return model(images)
+    network: Any = model  # whose two halves timm adds to a module
+    with torch.autocast(images.device.type, torch.bfloat16):
+        features = network.forward_features(images)
+    return network.forward_head(features.float())
+
+
 @torch.inference_mode()
-def logits(model: torch.nn.Module, images: ImageSet, input_size: int) -> np.ndarray:
-    """The model's outputs, float64 [N, classes], in evaluation mode."""
+def logits(model: torch.nn.Module, images: Batches, precision: Precision) -> np.ndarray:
+    """The model's outputs, float64 [N, classes], in evaluation mode. images: on the model's device."""
     model.eval()
-    parts = []
-    for start in range(0, len(images.labels), SCORING_BATCH):
-        indices = np.arange(start, min(start + SCORING_BATCH, len(images.labels)))
-        parts.append(model(network_input(model, images.batch(indices, input_size))).double().cpu().numpy())
-    return np.concatenate(parts)
+    numbers, size = np.arange(len(images)), SCORING_BATCH[images.device.type]
+    parts = [
+        outputs(model, images.batch(numbers[start : start + size]), precision) for start in range(0, len(images), size)
+    ]
+    return torch.cat(parts).cpu().double().numpy()  # all at once: no batch waits for the one before
 
 
-def probabilities(model: torch.nn.Module, images: ImageSet, input_size: int) -> np.ndarray:
+def probabilities(
+    model: torch.nn.Module, images: ImageSet, input_size: int, precision: Precision = "float32"
+) -> np.ndarray:
     """Softmax of the model's outputs, float64 [N, classes]; rows sum to 1."""
-    return torch.softmax(torch.from_numpy(logits(model, images, input_size)), 1).numpy()
+    batches = Batches(images, input_size, next(model.parameters()).device)
+    return torch.softmax(torch.from_numpy(logits(model, batches, precision)), 1).numpy()
 
 
 def predictions(images: ImageSet, probability: np.ndarray) -> pd.DataFrame:

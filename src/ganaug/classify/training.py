@@ -22,6 +22,7 @@ from ganaug.classify.trainer import Settings, Trainer
 from ganaug.device import pick_device
 from ganaug.errors import UserError
 from ganaug.files import sha256_of, write_csv
+from ganaug.gpu import check_precision, set_arithmetic
 from ganaug.progress import Progress
 from ganaug.seeding import set_determinism
 from ganaug.stopping import Steps, Stopped, StopSignal, hear_signals_in_backward
@@ -29,7 +30,7 @@ from ganaug.stopping import Steps, Stopped, StopSignal, hear_signals_in_backward
 log = logging.getLogger("ganaug")
 HERE = Path(__file__).parent
 # The code that decides what a training is at a given step: a change of other code does not begin it anew.
-SOURCES = {*HERE.glob("*.py"), HERE.parent / "seeding.py"} - {HERE / "scoring.py"}
+SOURCES = {*HERE.glob("*.py"), HERE.parent / "seeding.py", HERE.parent / "gpu.py"} - {HERE / "scoring.py"}
 LESS_MEMORY = "lower classifier.batch or classifier.input_size, or give the job more"
 
 
@@ -52,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Callable[[], None]:
     settings = Settings(**args.settings)
     set_determinism(args.threads)
+    set_arithmetic(settings.tf32, settings.cudnn_benchmark)
     device = pick_device(args.device)
+    check_precision(settings.precision, device, "classifier.precision")
     real, validation, test = (
         ImageSet.load(getattr(args, f"{side}_images"), getattr(args, f"{side}_table"))
         for side in ("train", "validation", "test")
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> Callable[[], None]:
             history = trainer.take_best()
             log.info("scoring %d test images", len(test.labels))
             with stop.at_once():
-                scored = predictions(test, probabilities(model, test, settings.input_size))
+                scored = predictions(test, probabilities(model, test, settings.input_size, settings.precision))
         except Stopped:
             state = steps.whole_state()
             if steps.copy is not None:
@@ -117,7 +120,8 @@ def train(trainer: Trainer, checkpoints: Checkpoints, checkpoint_seconds: float,
         trainer.load_state(found)
         log.info("resuming at step %d", trainer.done)
     timer, stop = Timer(checkpoint_seconds), steps.stop
-    hear_signals_in_backward(trainer.model.parameters())
+    if trainer.device.type == "cpu":  # on a GPU it is short
+        hear_signals_in_backward(trainer.model.parameters())
     log.info("training for %d steps", trainer.steps)
     with Progress(trainer.steps, "training", "steps", initial=trainer.done) as progress:
         while True:
