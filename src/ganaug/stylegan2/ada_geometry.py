@@ -122,7 +122,7 @@ def warp(images: Tensor, geometry: Tensor) -> Tensor:
 
 
 def reading_matrix(geometry: Tensor, size: int, start: float) -> Tensor:
-    """[N, 2, 3], from the indices of fine samples read, (column, row, 1), to those in the upsampled, reflected images."""
+    """[N, 2, 3]: takes (column, row, 1) of a fine sample to its place in the upsampled, reflected images."""
     shift = 2 * (geometry[:, :2, :2].sum(2) * start + geometry[:, :2, 2]) + 3 * (size - 1)
     return torch.cat([geometry[:, :2, :2], shift[:, :, None]], 2)
 
