@@ -127,13 +127,14 @@ def make_trainer(args):
     import numpy as np
     import torch
 
+    from ganaug.gpu import set_arithmetic
     from ganaug.seeding import set_determinism
     from ganaug.stylegan2.data import LabelledImages
     from ganaug.stylegan2.settings import TrainingSettings
-    from ganaug.stylegan2.trainer import Trainer, keep_freed_memory, set_gpu_arithmetic
+    from ganaug.stylegan2.trainer import Trainer, keep_freed_memory
 
     set_determinism(args.threads)
-    set_gpu_arithmetic(args.tf32, args.cudnn_benchmark)
+    set_arithmetic(args.tf32, args.cudnn_benchmark)
     keep_freed_memory()
     settings = TrainingSettings(
         **{"kimg": 1.0, "batch": args.batch, "channel_base": args.channel_base, "channel_max": args.channel_max},

@@ -34,31 +34,31 @@ def derivatives(function, x):
     return y, first, second
 
 
-@pytest.mark.parametrize("channels", [1, 3, 80])
+@pytest.mark.parametrize("channels", [1, 70])
 @pytest.mark.parametrize("name", FILTERS)
 def test_the_filter_is_that_of_depthwise_convolutions(name, channels):
     torch.manual_seed(0)
     expected, mode = FILTERS[name]
-    x = channels_last(2, channels, 8, 8)
+    x = channels_last(1, channels, 8, 8)
     for a, b in zip(derivatives(expected, x), derivatives(lambda x: Fir.apply(x, *mode), x), strict=True):
         torch.testing.assert_close(b, a, rtol=0, atol=2e-6)
 
 
 def test_the_filter_keeps_16_bits():
-    x = channels_last(2, 16, 8, 8)
+    x = channels_last(1, 16, 8, 8)
     y = Fir.apply(x.bfloat16(), 1, 1, 2, (9, 9), 1.0)
     assert y.dtype == torch.bfloat16 and y.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(y.float(), blur(x, KERNEL, 2), rtol=0.01, atol=0.02)
 
 
-@pytest.mark.parametrize(("channels", "size", "seed"), [(1, 16, 0), (3, 8, 1), (1, 8, 2)])
+@pytest.mark.parametrize(("channels", "size", "seed"), [(1, 8, 0), (3, 4, 1)])
 def test_reading_through_a_matrix_is_gathering(channels, size, seed):
     """Reads beyond the image included; each output's gradient comes back to all samples that it has read."""
-    geometry = ada_geometry.geometry_matrix(**draw_geometry(4, size, 0.9, 0.9, torch.Generator().manual_seed(seed)))
+    geometry = ada_geometry.geometry_matrix(**draw_geometry(2, size, 0.9, 0.9, torch.Generator().manual_seed(seed)))
     up, down = ada_geometry._resampling(size, torch.float32, torch.device("cpu"))
     start, count = (1 - ada_geometry.REACH) / 2 - size / 2, down.shape[1]
     torch.manual_seed(seed)
-    x = torch.randn(4, channels, size, size)
+    x = torch.randn(2, channels, size, size)
 
     def kernel(x):
         matrix = ada_geometry.reading_matrix(geometry, size, start)
@@ -68,8 +68,8 @@ def test_reading_through_a_matrix_is_gathering(channels, size, seed):
         return ada_geometry._read(up @ x @ up.T, geometry, size, start, count)
 
     for a, b in zip(derivatives(gather, x), derivatives(kernel, x), strict=True):
-        assert a.abs().max() > 1
-        torch.testing.assert_close(b, a, rtol=0, atol=3e-5)
+        assert a.abs().max() > 0.5
+        torch.testing.assert_close(b, a, rtol=0, atol=2e-5 * a.abs().max().item())
 
 
 def by_operations(x, scale, bias, noise, slope, limit):
@@ -82,11 +82,11 @@ def by_operations(x, scale, bias, noise, slope, limit):
 @pytest.mark.parametrize(
     ("shape", "scaled", "biased", "maps", "slope", "limit"),
     [
-        ((4, 6, 20, 20), True, True, 4, 0.2, math.inf),  # more pixels than one program sums
-        ((4, 6, 5, 5), False, True, 0, 0.2, 1.0),
+        ((2, 6, 18, 18), True, True, 2, 0.2, math.inf),  # more pixels than one program sums
+        ((2, 6, 5, 5), False, True, 0, 0.2, 1.0),
         ((2, 32, 4, 4), True, False, 0, 1.0, math.inf),
-        ((4, 3, 4, 4), True, True, 1, 0.2, 1.5),
-        ((2, 70, 4, 4), False, False, 0, 1.0, 1.0),
+        ((2, 3, 4, 4), True, True, 1, 0.2, 1.5),
+        ((1, 70, 4, 4), False, False, 0, 1.0, 1.0),
     ],
 )
 def test_an_activation_and_its_first_and_second_derivatives(shape, scaled, biased, maps, slope, limit):
@@ -111,7 +111,7 @@ def test_an_activation_and_its_first_and_second_derivatives(shape, scaled, biase
         return [y, *once, *first, *second]
 
     for a, b in zip(results(by_operations), results(Activate.apply), strict=True):
-        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5 * float(a.abs().max() + 1))
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5 * (a.detach().abs().max().item() + 1))
 
 
 def test_a_lost_number_stays_one():

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from ganaug.checkpoint import Checkpoints
+from ganaug.gpu import set_arithmetic
 from ganaug.seeding import set_determinism
 from ganaug.stylegan2 import data as gan_data
 from ganaug.stylegan2.data import Stream
 from ganaug.stylegan2.discriminator import Discriminator
 from ganaug.stylegan2.generator import Architecture, Generator, use_half
 from ganaug.stylegan2.settings import TrainingSettings
-from ganaug.stylegan2.trainer import set_gpu_arithmetic
 from ganaug.stylegan2.training import train
 from helpers.trainings import CPU, SETTINGS, images_in_hand, trainer
 
@@ -108,7 +108,7 @@ def test_images_held_on_the_device_come_as_those_read_from_the_file(monkeypatch)
     data = images_in_hand(channels=3)
     expected = Stream(data, 1, True, CPU)
     assert expected.held is None
-    monkeypatch.setattr(gan_data, "fits", lambda images, device: True)
+    monkeypatch.setattr(gan_data, "hold", lambda images, device: torch.from_numpy(np.array(images)))
     held = Stream(data, 1, True, CPU)
     assert held.held is not None
     for position in (0, 8, 24):
@@ -121,7 +121,7 @@ def test_gpu_arithmetic_is_exact_unless_asked_otherwise():
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = (matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark)
     try:
-        set_gpu_arithmetic(True, True)
+        set_arithmetic(True, True)
         assert matmul.allow_tf32 and cudnn.allow_tf32 and cudnn.benchmark
         set_determinism(1)  # what every stage begins with
         assert not (matmul.allow_tf32 or cudnn.allow_tf32 or cudnn.benchmark)

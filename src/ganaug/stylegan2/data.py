@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ganaug.errors import UserError
 from ganaug.files import open_array, read_csv
+from ganaug.gpu import hold, send
 from ganaug.seeding import derive_seed
 
 
@@ -61,7 +62,7 @@ class Stream:
 
     def __init__(self, data: LabelledImages, seed: int, mirror: bool, device: torch.device):
         self.data, self.seed, self.mirror, self.device = data, seed, mirror, device
-        self.held = torch.from_numpy(np.array(data.images)).to(device) if fits(data.images, device) else None
+        self.held = hold(data.images, device)
         self.epoch, self.order = -1, np.empty(0, np.int64)
 
     def batch(self, position: int, count: int) -> tuple[Tensor, Tensor]:
@@ -75,9 +76,7 @@ class Stream:
         return to_float(images), self._sent(self.data.labels[index])
 
     def _sent(self, values: np.ndarray) -> Tensor:
-        """On the device; from memory that a GPU reads by itself, so that nothing waits for what it still does."""
-        tensor = torch.from_numpy(values)
-        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+        return send(torch.from_numpy(values), self.device)
 
     def _index(self, position: int) -> int:
         epoch, place = divmod(position, len(self.data.labels))
@@ -85,11 +84,6 @@ class Stream:
             rng = np.random.default_rng(derive_seed(self.seed, "order", epoch=epoch))
             self.epoch, self.order = epoch, rng.permutation(len(self.data.labels))
         return self.order[place]
-
-
-def fits(images: np.ndarray, device: torch.device) -> bool:
-    """Whether the images take no more than a quarter of the GPU's free memory; never for a CPU."""
-    return device.type == "cuda" and images.nbytes <= torch.cuda.mem_get_info(device)[0] / 4
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -66,12 +66,6 @@ def keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
-def set_gpu_arithmetic(tf32: bool, cudnn_benchmark: bool) -> None:
-    """tf32, cudnn_benchmark: as in TrainingSettings; both cost exactness, so both are off unless asked for."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.benchmark = cudnn_benchmark
-
-
 class Trainer:
     """Networks, optimisers and running values; `step` trains on one batch.
 

@@ -12,6 +12,7 @@ import torch
 from ganaug.checkpoint import Checkpoints, Timer, checkpoint_key
 from ganaug.device import pick_device
 from ganaug.files import sha256_of, write_array, write_csv
+from ganaug.gpu import set_arithmetic
 from ganaug.progress import Progress
 from ganaug.seeding import derive_seed, set_determinism
 from ganaug.stopping import Steps, Stopped, StopSignal, hear_signals_in_backward
@@ -19,14 +20,17 @@ from ganaug.stylegan2.data import LabelledImages, read_images, to_uint8
 from ganaug.stylegan2.generator import save_generator
 from ganaug.stylegan2.parallel import Part, shared_training
 from ganaug.stylegan2.settings import TrainingSettings
-from ganaug.stylegan2.trainer import Trainer, keep_freed_memory, set_gpu_arithmetic
+from ganaug.stylegan2.trainer import Trainer, keep_freed_memory
 from ganaug.stylegan2.transfer import start_from
 
 log = logging.getLogger("ganaug")
 CHECK_STEPS = 16  # steps between looks at whether the losses are still finite
 HERE = Path(__file__).parent
 # The code that decides what a training is at a given number of images: a change of other code does not begin it anew.
-SOURCES = {*HERE.glob("*.py"), HERE.parent / "seeding.py"} - {HERE / "sampling.py", HERE / "official.py"}
+SOURCES = {*HERE.glob("*.py"), HERE.parent / "gpu.py", HERE.parent / "seeding.py"} - {
+    HERE / "sampling.py",
+    HERE / "official.py",
+}
 LESS_MEMORY = "lower gan.batch, gan.channel_base or gan.snapshot_images, or give the job more"
 
 
@@ -47,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     settings = TrainingSettings(**args.settings, checkpoint_seconds=args.checkpoint_seconds)
     set_determinism(args.threads)
-    set_gpu_arithmetic(settings.tf32, settings.cudnn_benchmark)
+    set_arithmetic(settings.tf32, settings.cudnn_benchmark)
     keep_freed_memory()
     data = read_images(args.images, args.table)
     with shared_training(pick_device(args.device)) as (part, device):
