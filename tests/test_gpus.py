@@ -1,16 +1,16 @@
 """Which GPUs a machine has, and which of them each job takes. Names of GPUs stand for GPUs: none is needed."""
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ganaug import gpus
-from helpers.running import ROOT, look
+from helpers.running import ROOT, dry_run
 
 # Takes GPUs in a folder, tells which, and keeps them until its input ends.
 HOLDER = """
@@ -147,33 +147,29 @@ def test_a_stage_takes_a_gpu_before_anything_else(tmp_path):
         assert [line.partition(" INFO ")[2] for line in lines[1:2]] == ([told] if told else []), lines
 
 
-@pytest.fixture
-def study(tmp_path):
-    """A folder with a study, of which nothing but its few images is made."""
-
-    def write(device):
-        data = {"phantom": {"images_per_class": 3, "resolution": 16}}
-        study = {"study": "s", "sizes": [3], "augmentations": ["none"], "device": device, "data": data}
-        (tmp_path / "s.yaml").write_text(yaml.safe_dump(study))
-        return tmp_path
-
-    return write
-
-
 @pytest.mark.parametrize(
     ("device", "visible", "options", "limit"),
     [
-        ("auto", "0", [], "gpu=1"),
-        ("cuda", "0,1", [], "gpu=2"),
-        ("auto", "0", ["--resources", "mem_mb=99999"], "gpu=1"),
-        ("auto", "0", ["--resources", "gpu=3"], "gpu=3"),  # trainings share it
-        ("auto", "", [], None),
-        ("cpu", "0,1", [], None),
+        ("auto", "0", [], 1),
+        ("cuda", "0,1", ["--resources", "mem_mb=99999"], 2),
+        ("auto", "0", ["--resources", "gpu=3"], 3),  # trainings share it
+        ("auto", "", [], 4),  # on the CPU: no limit
     ],
 )
-def test_as_many_gpu_jobs_run_side_by_side_as_there_are_gpus(device, visible, options, limit, study, monkeypatch):
+def test_snakemake_is_told_how_many_gpus_there_are(device, visible, options, limit, tmp_path, monkeypatch):
+    """By a training that is to have four: Snakemake lowers what a job asks for to what there is."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    folder = study(device)
-    told = look(folder, "--cores", "8", "--configfile", "s.yaml", *options, "--until", "make_phantoms")
-    provided = next((line for line in told.splitlines() if line.startswith("Provided resources:")), "")
-    assert (f"gpu={limit.partition('=')[2]}" in provided) if limit else "gpu=" not in provided, told
+    study = {"study": "s", "sizes": [100], "replicates": 1, "augmentations": ["gan"], "gan": {"gpus": 4}}
+    told = dry_run(tmp_path, *options, "--until", "train_gan", study=study | {"device": device})
+    assert re.search(r"^rule train_gan:\n(?:    .*\n)*?    resources: .*\bgpu=(\d+)", told, re.MULTILINE)[1] == str(
+        limit
+    )
+
+
+def test_a_cluster_has_gpus_of_its_own(tmp_path, monkeypatch):
+    """The limit is this machine's, which is only the driver's."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    study = {"study": "s", "sizes": [100], "replicates": 1, "augmentations": ["gan"], "gan": {"gpus": 4}}
+    profile = ("--workflow-profile", ROOT / "profiles/slurm")
+    told = dry_run(tmp_path, *profile, "--until", "train_gan", study=study)
+    assert "gpu=4" in told
