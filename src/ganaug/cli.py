@@ -123,11 +123,11 @@ def _run(argv: list[str], common: argparse.ArgumentParser, first: bool, started:
 
 def _take_gpu() -> None:
     """Of several GPUs takes one that the fewest others use. CUDA must not have been called yet."""
-    from ganaug import gpus
+    from ganaug import gpu_choice
 
-    names = gpus.visible()
+    names = gpu_choice.visible()
     if len(names) > 1:
-        logging.getLogger("ganaug").info("takes GPU %s of %s", *gpus.take(), ",".join(names))
+        logging.getLogger("ganaug").info("takes GPU %s of %s", *gpu_choice.take(), ",".join(names))
 
 
 def _files(parser: argparse.ArgumentParser, args: argparse.Namespace, title: str) -> list[Path]:

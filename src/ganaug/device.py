@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganaug.errors import UserError
-from ganaug.gpus import VARIABLE, nvidia_smi
+from ganaug.gpu_choice import VARIABLE, nvidia_smi
 
 if TYPE_CHECKING:
     import torch

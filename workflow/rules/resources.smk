@@ -5,7 +5,7 @@ from collections import Counter
 
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
-from ganaug import attempts, gpus
+from ganaug import attempts, gpu_choice
 from ganaug.data.sources import list_images
 from ganaug.overview.guesses import gan_megabytes, guess
 
@@ -15,10 +15,10 @@ GPU = 0 if STUDY["device"] == "cpu" else 1
 SHARES = 1 if STUDY["device"] == "cpu" else STUDY["gan"]["gpus"]
 
 # On this machine as many GPU jobs side by side as it has GPUs, unless --resources gpu=… says otherwise. Which GPU is
-# whose, the jobs settle among themselves (ganaug.gpus). Without a GPU nothing is limited: networks are on the CPU then.
+# whose, the jobs settle among themselves (ganaug.gpu_choice). Without a GPU nothing is limited: networks are on the CPU.
 if GPU and workflow.is_main_process and not workflow.resource_settings.nodes:
-    if "gpu" not in workflow.global_resources and gpus.visible():
-        workflow.register_resource("gpu", len(gpus.visible()))
+    if "gpu" not in workflow.global_resources and gpu_choice.visible():
+        workflow.register_resource("gpu", len(gpu_choice.visible()))
 
 # Memory for a process with PyTorch and a small network, beside its images.
 PROCESS_MB = 4000
@@ -35,7 +35,7 @@ else:
 def launcher():
     """The start of a GAN training's command: one process, or one per GPU."""
     # The dashes keep torchrun from taking the stage's --log for a short form of its own options.
-    shared = f"python -m ganaug.gpus {SHARES} torchrun --standalone --nproc-per-node {SHARES} -m --"
+    shared = f"python -m ganaug.gpu_choice {SHARES} torchrun --standalone --nproc-per-node {SHARES} -m --"
     return "python -m" if SHARES == 1 else shared
 
 

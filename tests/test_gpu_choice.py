@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ganaug import gpus
+from ganaug import gpu_choice
 from helpers.running import ROOT, dry_run
 
 # Takes GPUs in a folder, tells which, and keeps them until its input ends.
 HOLDER = """
 import sys
 from pathlib import Path
-from ganaug.gpus import take
+from ganaug.gpu_choice import take
 print(",".join(take(int(sys.argv[1]), Path(sys.argv[2]))), flush=True)
 sys.stdin.read()
 """
@@ -79,7 +79,7 @@ def test_with_no_more_gpus_than_wanted_nothing_is_decided(hold, tmp_path):
 )
 def test_what_cuda_is_told_to_show_is_counted(given, names, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    assert gpus.visible() == names
+    assert gpu_choice.visible() == names
 
 
 def test_gpus_are_counted_by_their_device_files_or_by_the_driver(tmp_path, monkeypatch):
@@ -87,22 +87,22 @@ def test_gpus_are_counted_by_their_device_files_or_by_the_driver(tmp_path, monke
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("nvidiactl", "nvidia-uvm", "null"):
         (tmp_path / name).touch()
-    assert gpus.visible(tmp_path) == []
+    assert gpu_choice.visible(tmp_path) == []
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\n[ $1 = --list-gpus ] && echo 'GPU 0: NVIDIA L4 (UUID: GPU-1)'\n")
     program.chmod(0o755)
-    assert gpus.visible(tmp_path) == ["0"]  # as in WSL
+    assert gpu_choice.visible(tmp_path) == ["0"]  # as in WSL
     program.write_text("#!/bin/sh\necho 'Failed to initialize NVML: Driver/library version mismatch'\nexit 18\n")
-    assert gpus.visible(tmp_path) == []
+    assert gpu_choice.visible(tmp_path) == []
     for number in (0, 3, 11):
         (tmp_path / f"nvidia{number}").touch()
-    assert gpus.visible(tmp_path) == ["0", "1", "2"]
+    assert gpu_choice.visible(tmp_path) == ["0", "1", "2"]
 
 
 def with_gpus(count: int, visible: str, folder: Path) -> subprocess.CompletedProcess:
-    """`python -m ganaug.gpus`, on a command that says what CUDA would see."""
+    """`python -m ganaug.gpu_choice`, on a command that says what CUDA would see."""
     told = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
-    command = [sys.executable, "-m", "ganaug.gpus", str(count), sys.executable, "-c", told]
+    command = [sys.executable, "-m", "ganaug.gpu_choice", str(count), sys.executable, "-c", told]
     more = {"CUDA_VISIBLE_DEVICES": visible, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(folder)}
     return subprocess.run(command, env=os.environ | more, capture_output=True, text=True)
 
@@ -117,11 +117,9 @@ def test_a_command_runs_with_as_many_gpus_as_it_wants(tmp_path):
 
 def test_a_command_keeps_its_gpus_until_it_ends(tmp_path):
     """It takes the place of the process that has locked them."""
-    inner = (
-        f"import os, sys; sys.path.insert(0, {str(ROOT / 'src')!r}); from ganaug import gpus; from pathlib import Path"
-    )
-    inner += "; os.environ['CUDA_VISIBLE_DEVICES'] = '4,5,6'; print(gpus.take(1))"
-    command = [sys.executable, "-m", "ganaug.gpus", "2", "sh", "-c", f'"{sys.executable}" -c "$0"', inner]
+    inner = f"import os, sys; sys.path.insert(0, {str(ROOT / 'src')!r}); from ganaug.gpu_choice import take"
+    inner += "; os.environ['CUDA_VISIBLE_DEVICES'] = '4,5,6'; print(take(1))"
+    command = [sys.executable, "-m", "ganaug.gpu_choice", "2", "sh", "-c", f'"{sys.executable}" -c "$0"', inner]
     more = {"CUDA_VISIBLE_DEVICES": "4,5,6", "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(tmp_path)}
     done = subprocess.run(command, env=os.environ | more, capture_output=True, text=True)
     assert done.stdout == "['6']\n", done.stderr

@@ -5,7 +5,7 @@ hides the others from CUDA. A file that the job keeps locked says so; the kernel
 however that happens. How many jobs run side by side is not decided here: Snakemake is told the number of GPUs
 (workflow/rules/resources.smk). With one GPU, or one that a cluster has given to the job, nothing is to be decided.
 
-    python -m ganaug.gpus 2 torchrun …      runs a command with two of the GPUs
+    python -m ganaug.gpu_choice 2 torchrun …      runs a command with two of the GPUs
 """
 
 import fcntl
