@@ -86,7 +86,7 @@ def test_guesses_for_gpus_are_near_what_was_measured():
     for row in measured_on_a_gpu("classifier"):
         trained = NETWORKS.get(row["network"], UNKNOWN)[0] / UNKNOWN[0]
         classifier = settings_of(row) | {"batch": int(row["batch"])}
-        seconds = gpu_rates.trained_seconds(row["network"], classifier, 1.0, trained)
+        seconds = gpu_rates.trained_seconds(row["network"], "classical", classifier, 1.0, trained)
         assert 1 / seconds == pytest.approx(number(row["images a second"]), rel=0.4), row
 
 

@@ -25,9 +25,11 @@ TRAINED = {
 }
 # Images a second through a network without its training: scoring, and features for fidelity (Inception: 299 x 299).
 SCORED = {"resnet50": 2000.0, "inception-v3-compat": 1000.0}
-# Images of 224 x 224 a second that the CPU prepares for a classifier, and least seconds of a classifier's step.
-PREPARED = 500.0
+# Least seconds of a classifier's step, in which the CPU starts its kernels. Images of 224 x 224 a second that the CPU
+# prepares for the augmentations that the card does not do.
 CLASSIFIER_STEP = 0.03
+PREPARED = 500.0
+PREPARED_ON_CPU = ("randaugment", "trivialaugment")
 
 # How many times longer the card takes for the same work where several jobs share it.
 SHARED = 1.1
@@ -69,16 +71,20 @@ def sample_seconds(work: dict[int, tuple[float, float]]) -> float:
     return max(1 / SAMPLES, SAMPLE_SHARE * gan_card_seconds(work, plain))
 
 
-def trained_seconds(network: str, classifier: dict, scale: float, against_resnet: float, sharing: int = 1) -> float:
+def trained_seconds(
+    network: str, augmentation: str, classifier: dict, scale: float, against_resnet: float, sharing: int = 1
+) -> float:
     """Wall-clock seconds of a classifier's training for one image.
 
-    scale: its area against 224 x 224. against_resnet: what the network takes on a CPU against ResNet-50.
+    scale: its area against 224 x 224. against_resnet: what the network takes on a CPU against ResNet-50. sharing:
+    trainings that share the GPU.
     """
     known = TRAINED.get(network)
     rates = known or {kind: rate / against_resnet for kind, rate in TRAINED["resnet50"].items()}
     precision = classifier.get("precision", "float32")
     card = scale / rates[arithmetic(classifier) if precision == "float32" else "bfloat16"]
-    return step_seconds(card, max(scale / PREPARED, CLASSIFIER_STEP / classifier["batch"]), sharing)
+    prepared = scale / PREPARED if augmentation in PREPARED_ON_CPU else 0.0
+    return step_seconds(card, max(prepared, CLASSIFIER_STEP / classifier["batch"]), sharing)
 
 
 def scored_seconds(network: str, scale: float, against_resnet: float) -> float:

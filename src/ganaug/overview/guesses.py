@@ -200,7 +200,10 @@ def _train_classifier(cell: dict[str, str], study: dict, counts: Counts, gpus: G
     trained, _, millions = NETWORKS.get(backbone, UNKNOWN)
     scale = _scale(backbone, size)
     if gpus.count:
-        seconds = images * gpu_rates.trained_seconds(backbone, classifier, scale, trained / UNKNOWN[0], gpus.sharing)
+        against = trained / UNKNOWN[0]
+        seconds = images * gpu_rates.trained_seconds(
+            backbone, cell["augmentation"], classifier, scale, against, gpus.sharing
+        )
     else:
         seconds = images * (trained * scale + 0.002 * (size / 224) ** 2)  # trained on; scaled and augmented
     validation = classifier["epochs"] * counts.of(cell["size"]) * (1 - counts.train_share)
