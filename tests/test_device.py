@@ -4,6 +4,9 @@ No GPU is needed. A stand-in for the driver's nvidia-smi tells of one; PyTorch i
 """
 
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ import torch
 from ganaug import device
 from ganaug.device import pick_device, runs_on
 from ganaug.errors import UserError
+from helpers.running import ROOT
 
 PINNED = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]  # of envs/requirements.txt
 
@@ -90,6 +94,24 @@ def test_a_job_of_a_cluster_does_not_fall_back_to_the_cpu(card, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_GPUS", "2")
     with pytest.raises(UserError, match=r"job 17 was given GPU 2 .* finds no CUDA there: .* driver 535.104.05.*; mend"):
         pick_device("auto")
+
+
+def test_it_is_told_in_the_log_and_on_the_terminal(card, tmp_path):
+    """By a stage that does nothing but ask where its networks run; other warnings are the log's alone."""
+    card("Tesla T4, 7.5, 535.104.05\\n")
+    (tmp_path / "asking.py").write_text(
+        "import logging\nfrom ganaug.device import pick_device\n"
+        "add_arguments = lambda parser: None\n"
+        "def run(args):\n    pick_device(args.device)\n    logging.getLogger('ganaug').warning('something else')\n"
+    )
+    start = "import sys; from ganaug import cli; cli.STAGES['ask'] = 'asking'; sys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", start, "ask", "--device", "auto", "--log", str(tmp_path / "log")]
+    paths = os.pathsep.join([str(ROOT / "src"), str(tmp_path)])
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
+    log = (tmp_path / "log").read_text()
+    assert done.returncode == 0, done.stderr
+    assert "WARNING device: auto takes the CPU" in log and "device: auto takes the CPU" in done.stderr
+    assert "something else" in log and "something else" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -77,13 +77,16 @@ def settings_of(row: dict[str, str]) -> dict:
 
 def test_guesses_for_gpus_are_near_what_was_measured():
     """The rates of gpu_rates are those of docs/gpu.md, none of which they miss by more than 40 %."""
-    for row in measured_on_a_gpu("gan"):
+    gans, classifiers = measured_on_a_gpu("gan"), measured_on_a_gpu("classifier")
+    if not gans or not classifiers:
+        pytest.skip("docs/gpu.md has no measurements yet")
+    for row in gans:
         base, most = map(number, row["channel_base / channel_max"].split("/"))
         gan = STUDY["gan"] | settings_of(row) | {"path_length_weight": 2, "batch": int(row["batch"])}
         gan |= {"channel_base": int(base), "channel_max": int(most), "half_resolutions": 4}
         guessed = 1000 * gan_gpu_seconds(gan, int(row["resolution"]))
         assert guessed == pytest.approx(number(row["seconds a kimg"]), rel=0.4), row
-    for row in measured_on_a_gpu("classifier"):
+    for row in classifiers:
         trained = NETWORKS.get(row["network"], UNKNOWN)[0] / UNKNOWN[0]
         classifier = settings_of(row) | {"batch": int(row["batch"])}
         seconds = gpu_rates.trained_seconds(row["network"], "classical", classifier, 1.0, trained)

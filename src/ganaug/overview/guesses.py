@@ -202,7 +202,7 @@ def _train_classifier(cell: dict[str, str], study: dict, counts: Counts, gpus: G
     if gpus.count:
         against = trained / UNKNOWN[0]
         seconds = images * gpu_rates.trained_seconds(
-            backbone, cell["augmentation"], classifier, scale, against, gpus.sharing
+            backbone, cell.get("augmentation", ""), classifier, scale, against, gpus.sharing
         )
     else:
         seconds = images * (trained * scale + 0.002 * (size / 224) ** 2)  # trained on; scaled and augmented
