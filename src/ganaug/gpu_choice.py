@@ -66,7 +66,7 @@ def take(count: int = 1, folder: Path | None = None) -> list[str]:
         # Of two that are taken as often the first: sorting keeps their order.
         chosen = sorted(names, key=lambda name: _holders(folder, name))[:count]
         for name in chosen:
-            file = open(folder / f"{_plain(name)}.{os.getpid()}", "a")  # noqa: SIM115 (it stays open)
+            file = tempfile.NamedTemporaryFile("w", prefix=f"{_plain(name)}.", dir=folder, delete=False)  # noqa: SIM115
             os.set_inheritable(file.fileno(), True)  # for a command that takes this process's place
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _taken.append(file)

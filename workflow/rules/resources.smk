@@ -17,8 +17,8 @@ SHARES = 1 if STUDY["device"] == "cpu" else STUDY["gan"]["gpus"]
 # On this machine as many GPU jobs side by side as it has GPUs, unless --resources gpu=… says otherwise. Which GPU is
 # whose, the jobs settle among themselves (ganaug.gpu_choice). Without a GPU nothing is limited: networks are on the CPU.
 if GPU and workflow.is_main_process and not workflow.resource_settings.nodes:
-    if "gpu" not in workflow.global_resources and gpu_choice.visible():
-        workflow.register_resource("gpu", len(gpu_choice.visible()))
+    if "gpu" not in workflow.global_resources and (found := gpu_choice.visible()):
+        workflow.register_resource("gpu", len(found))
 
 # Memory for a process with PyTorch and a small network, beside its images.
 PROCESS_MB = 4000
