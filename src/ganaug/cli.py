@@ -75,17 +75,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with attempts.recorded(known.log if first else None) as attempt:
             _start_log(known.log, ["python", "-m", "ganaug", *argv], first)
-            attempt.outcome = _run(argv, common, first, started)
+            attempt.outcome = _run(argv, common, first, started, on_gpu="--device" in argv and known.device != "cpu")
     except UserError as error:  # there is no place for the log
         print(f"{argv[0]}: {error}", file=sys.stderr)
         return 1
     return 0 if attempt.outcome == attempts.DONE else 1
 
 
-def _run(argv: list[str], common: argparse.ArgumentParser, first: bool, started: float) -> str:
-    """Runs the stage and logs how it ends; returns that, by its name among the attempts."""
+def _run(argv: list[str], common: argparse.ArgumentParser, first: bool, started: float, on_gpu: bool) -> str:
+    """Runs the stage and logs how it ends; returns that, by its name among the attempts. on_gpu: if there is one."""
     log, stage, module = logging.getLogger("ganaug"), argv[0], None
     try:
+        if on_gpu and "RANK" not in os.environ:  # for the processes of torchrun they are chosen before it starts
+            _take_gpu()
         module = importlib.import_module(STAGES[stage])
         parser = argparse.ArgumentParser(prog=f"python -m ganaug {stage}", description=module.__doc__, parents=[common])
         module.add_arguments(parser)
@@ -119,6 +121,15 @@ def _run(argv: list[str], common: argparse.ArgumentParser, first: bool, started:
     return attempts.DONE
 
 
+def _take_gpu() -> None:
+    """Of several GPUs takes one that the fewest others use. CUDA must not have been called yet."""
+    from ganaug import gpu_choice
+
+    names = gpu_choice.visible()
+    if len(names) > 1:
+        logging.getLogger("ganaug").info("takes GPU %s of %s", *gpu_choice.take(), ",".join(names))
+
+
 def _files(parser: argparse.ArgumentParser, args: argparse.Namespace, title: str) -> list[Path]:
     group = next((g for g in parser._action_groups if g.title == title), None)
     values = [getattr(args, action.dest) for action in group._group_actions] if group else []
@@ -137,9 +148,11 @@ class LogFile(logging.FileHandler):
 
 
 def _start_log(path: Path | None, command: list[str], first: bool) -> None:
-    """Everything to the log file, errors to the terminal too; without a log file all goes to the terminal."""
+    """Everything to the log file, errors to the terminal too, and what a record's `on_terminal` says is for it; without
+    a log file all goes to the terminal."""
     terminal = logging.StreamHandler()
-    terminal.setLevel(logging.ERROR if path else logging.INFO)
+    if path:
+        terminal.addFilter(lambda record: record.levelno >= logging.ERROR or getattr(record, "on_terminal", False))
     terminal.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [terminal]
     if path and first:

@@ -97,8 +97,11 @@ def git_commit() -> str | None:
 
 
 def device_used() -> str:
-    """The GPU this process has used, if any; a stage that never imported torch is not made to."""
+    """The GPU this process has used, if any; a stage that never imported torch is not made to.
+
+    One whose memory was never used was only looked at: `device.pick_device` found that PyTorch can't use it.
+    """
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch is not None and torch.cuda.is_initialized() and torch.cuda.max_memory_allocated():
         return torch.cuda.get_device_name()
     return "cpu"

@@ -21,7 +21,8 @@ STUDY = {
     "classifier": {"epochs": 10, "steps_per_epoch": None, "batch": 16, "input_size": 64},
     "statistics": {"bootstrap_samples": 1000},
     "gan": {"kimg": 10, "batch": 8, "channel_base": 512, "channel_max": 32, "latent": 64, "mapping_layers": 2}
-    | {"path_length_weight": 0, "snapshot_kimg": 5, "snapshot_images": 16},
+    | {"path_length_weight": 0, "snapshot_kimg": 5, "snapshot_images": 16}
+    | {"precision": "float32", "half_resolutions": 4, "tf32": False},
 }
 
 

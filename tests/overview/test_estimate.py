@@ -8,9 +8,11 @@ import sys
 import pytest
 import yaml
 
+from ganaug.errors import UserError
+from ganaug.overview import gpu_rates
 from ganaug.overview.costs import costs
 from ganaug.overview.estimate import longest_chain, report, wall_clock
-from ganaug.overview.guesses import gan_core_seconds
+from ganaug.overview.guesses import NETWORKS, UNKNOWN, gan_core_seconds, gan_gpu_seconds
 from ganaug.overview.plan import read_plan
 from ganaug.overview.text import duration, in_bytes, in_hours
 from helpers.planned import STUDY, attempt, finish, job, write_plan
@@ -53,6 +55,76 @@ def test_guesses_of_gan_trainings_are_near_what_was_measured(shape, measured):
     resolution, base, most, batch = shape
     gan = STUDY["gan"] | {"channel_base": base, "channel_max": most, "batch": batch, "path_length_weight": 2}
     assert 1000 * gan_core_seconds(gan, resolution) == pytest.approx(measured, rel=0.3)
+
+
+def measured_on_a_gpu(table: str) -> list[dict[str, str]]:
+    """The rows of a table of docs/gpu.md, which stands between two comments with its name; by the words at its head."""
+    text = (ROOT / "docs/gpu.md").read_text(encoding="utf-8")
+    block = re.search(rf"<!-- measured: {table} -->\n(.*?)<!-- /measured -->", text, re.DOTALL)[1]
+    head, _, *rows = [line.strip("| ").split("|") for line in block.splitlines() if line.startswith("|")]
+    return [{name.strip(): cell.strip() for name, cell in zip(head, row, strict=True)} for row in rows]
+
+
+def number(cell: str) -> float:
+    return float(cell.replace(",", ""))
+
+
+def settings_of(row: dict[str, str]) -> dict:
+    """Of a row's `precision`: `float32`, `tf32`, `bfloat16` or `bfloat16, tf32`."""
+    kinds = row["precision"].split(", ")
+    return {"precision": next((kind for kind in kinds if kind != "tf32"), "float32"), "tf32": "tf32" in kinds}
+
+
+def test_guesses_for_gpus_are_near_what_was_measured():
+    """The rates of gpu_rates are those of docs/gpu.md, none of which they miss by more than 40 %."""
+    gans, classifiers = measured_on_a_gpu("gan"), measured_on_a_gpu("classifier")
+    if not gans or not classifiers:
+        pytest.skip("docs/gpu.md has no measurements yet")
+    for row in gans:
+        base, most = map(number, row["channel_base / channel_max"].split("/"))
+        gan = STUDY["gan"] | settings_of(row) | {"path_length_weight": 2, "batch": int(row["batch"])}
+        gan |= {"channel_base": int(base), "channel_max": int(most), "half_resolutions": 4}
+        guessed = 1000 * gan_gpu_seconds(gan, int(row["resolution"]))
+        assert guessed == pytest.approx(number(row["seconds a kimg"]), rel=0.4), row
+    for row in classifiers:
+        trained = NETWORKS.get(row["network"], UNKNOWN)[0] / UNKNOWN[0]
+        classifier = settings_of(row) | {"batch": int(row["batch"])}
+        seconds = gpu_rates.trained_seconds(row["network"], "classical", classifier, 1.0, trained)
+        assert 1 / seconds == pytest.approx(number(row["images a second"]), rel=0.4), row
+
+
+# Shapes from one that a card hardly notices to one that fills it.
+@pytest.mark.parametrize(("resolution", "base", "batch"), [(32, 1024, 8), (128, 8192, 32), (512, 32768, 64)])
+def test_what_a_training_takes_of_a_card_follows_its_settings(resolution, base, batch):
+    gan = STUDY["gan"] | {"channel_base": base, "channel_max": 512, "batch": batch}
+
+    def seconds(gpus=1, sharing=1, **more):
+        return gan_gpu_seconds(gan | more, resolution, gpus, sharing)
+
+    assert seconds(precision="bfloat16") <= seconds(tf32=True) <= seconds() <= seconds(channel_max=1024)
+    assert seconds(precision="bfloat16", half_resolutions=1) <= seconds()
+    assert seconds() / 2 <= seconds(gpus=2) <= seconds()
+    # Several that share a card are each slower, and together no slower than one after the other but for a tenth.
+    for count in (2, 4):
+        assert seconds() <= seconds(sharing=count) <= count * 1.3 * seconds()
+
+
+def test_small_trainings_gain_by_sharing_a_card_and_large_ones_do_not():
+    def gain(resolution, base):
+        gan = STUDY["gan"] | {"channel_base": base, "channel_max": 512, "batch": 32}
+        return 4 * gan_gpu_seconds(gan, resolution) / gan_gpu_seconds(gan, resolution, sharing=4)
+
+    assert gain(32, 1024) > 2 and gain(512, 32768) < 1.01
+
+
+def test_jobs_that_share_a_gpu_take_their_part_of_its_hours(lab):
+    jobs = [job(lab, "train_gan", size="20", replicate=n) for n in range(4)]
+    plan = read_plan(write_plan(lab, jobs, device="cuda"))
+    alone, shared = costs(plan), costs(plan, sharing=4)
+    assert shared[0].total.gpu == pytest.approx(shared[0].seconds / 4 / 3600)
+    assert shared[0].seconds >= alone[0].seconds and wall_clock(shared, 1, None) < wall_clock(alone, 1, None)
+    with pytest.raises(UserError, match="--per-gpu 0"):
+        report(plan, sharing=0)
 
 
 def test_a_guess_follows_the_settings_of_the_cell(lab):
@@ -100,11 +172,11 @@ def test_gpu_hours_are_counted_where_there_are_gpus(lab):
     assert all(cost.total.gpu == 0 for cost in costs(plan, on_gpus=False))
     for cost in costs(plan, on_gpus=True):
         assert cost.total.gpu == pytest.approx(2 * cost.seconds / 3600)
-    assert "untested" in report(plan, gpus=4) and "untested" not in report(plan, gpus=0)
+    assert gpu_rates.CARD in report(plan, gpus=4) and gpu_rates.CARD not in report(plan, gpus=0)
     attempt(jobs[0], outcome="done", device="NVIDIA H100", processes=2)
     finish(jobs[0])
     assert costs(plan)[1].total.gpu == pytest.approx(2, rel=0.01)  # `auto` is a GPU for the second as for the first
-    assert "untested" not in report(plan)
+    assert gpu_rates.CARD not in report(plan)  # what was measured here needs no card's rates
 
 
 def test_wall_clock_is_that_of_the_longest_chain_or_of_all_the_work(lab):
@@ -133,7 +205,7 @@ def test_a_study_that_has_never_run_is_estimated(tmp_path, ask):
     paper = ["--configfile", ROOT / "config/paper.yaml", "--config", f"data_root={tmp_path / 'data'}"]
     text = ask("estimate", *paper, "--", "--gpus", "4")
     assert re.search(r"^train_gan +15 +\d+ h +\d+ h .* guess$", text, flags=re.MULTILINE)
-    assert re.search(r"^GPUs at a time +4\ntakes at least +[\d.]+ days$", text, flags=re.MULTILINE)
+    assert re.search(r"^GPUs at a time +4\ntakes at least +[\d.]+ (days|h)$", text, flags=re.MULTILINE)
     assert re.search(r"^all +399 ", text, flags=re.MULTILINE) and max(map(len, text.splitlines())) <= 100
     assert not (tmp_path / "results").exists() and not (tmp_path / ".snakemake/locks").exists()
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
-from ganaug import attempts
+from ganaug import attempts, gpu_choice
 from ganaug.data.sources import list_images
 from ganaug.overview.guesses import gan_megabytes, guess
 
@@ -14,6 +14,11 @@ GPU = 0 if STUDY["device"] == "cpu" else 1
 # Processes that share a GAN training, one per GPU.
 SHARES = 1 if STUDY["device"] == "cpu" else STUDY["gan"]["gpus"]
 
+# On this machine as many GPU jobs side by side as it has GPUs, unless --resources gpu=… says otherwise. Which GPU is
+# whose, the jobs settle among themselves (ganaug.gpu_choice). Without a GPU nothing is limited: networks are on the CPU.
+if GPU and workflow.is_main_process and not workflow.resource_settings.nodes:
+    if "gpu" not in workflow.global_resources and (found := gpu_choice.visible()):
+        workflow.register_resource("gpu", len(found))
 
 # Memory for a process with PyTorch and a small network, beside its images.
 PROCESS_MB = 4000
@@ -30,7 +35,8 @@ else:
 def launcher():
     """The start of a GAN training's command: one process, or one per GPU."""
     # The dashes keep torchrun from taking the stage's --log for a short form of its own options.
-    return "python -m" if SHARES == 1 else f"torchrun --standalone --nproc-per-node {SHARES} -m --"
+    shared = f"python -m ganaug.gpu_choice {SHARES} torchrun --standalone --nproc-per-node {SHARES} -m --"
+    return "python -m" if SHARES == 1 else shared
 
 
 RECORDS_ARE_HERE = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage

@@ -11,6 +11,7 @@ from pathlib import Path
 from ganaug import attempts
 from ganaug.attempts import Attempt
 from ganaug.files import read_json
+from ganaug.gpu_choice import visible
 from ganaug.overview.guesses import Guess, guess
 from ganaug.overview.plan import Job, Plan
 
@@ -55,12 +56,13 @@ class Cost:
     bytes: float = 0.0
 
 
-def costs(plan: Plan, on_gpus: bool | None = None) -> list[Cost]:
-    """One per job of the plan. on_gpus: whether jobs that would take a GPU get one; None: see `gpus_used`."""
+def costs(plan: Plan, on_gpus: bool | None = None, sharing: int = 1) -> list[Cost]:
+    """One per job of the plan. on_gpus: whether jobs that would take a GPU get one; None: see `gpus_used`. sharing:
+    jobs that share a GPU, those that have run too: of each hour of theirs, that part counts as a GPU's."""
     on_gpus = gpus_used(plan) if on_gpus is None else on_gpus
-    found = [_so_far(job, plan, on_gpus and job.gpus > 0) for job in plan.jobs]
+    found = [_so_far(job, plan, on_gpus and job.gpus > 0, sharing) for job in plan.jobs]
     for rule in {job.rule for job in plan.jobs}:
-        _complete([cost for cost in found if cost.job.rule == rule])
+        _complete([cost for cost in found if cost.job.rule == rule], sharing)
     return found
 
 
@@ -73,7 +75,7 @@ def gpus_used(plan: Plan) -> bool:
         devices = [attempt.device for attempt in attempts.read(job.log) if attempt.device] if job.gpus else []
         if devices:
             return devices[-1] != "cpu"
-    return Path("/dev/nvidia0").exists()
+    return bool(visible())
 
 
 def size_of(path: Path) -> int:
@@ -87,14 +89,15 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def _so_far(job: Job, plan: Plan, on_gpu: bool) -> Cost:
+def _so_far(job: Job, plan: Plan, on_gpu: bool, sharing: int) -> Cost:
     tries, done = attempts.read(job.log), all(output.exists() for output in job.outputs)
     measured = _measured(job, tries, on_gpu) if done else None
     used = sum((_hours(attempt, job, on_gpu) for attempt in tries), Hours())
     if not tries and measured:
         used = Hours(measured.seconds * measured.gpus / 3600, measured.cpu_seconds / 3600)
     disk = sum(size_of(path) for path in [*job.outputs, job.checkpoints] if path)
-    guessed = guess(job.rule, job.wildcards, plan.study, plan.images, job.threads, job.gpus if on_gpu else 0)
+    has = job.gpus if on_gpu else 0
+    guessed = guess(job.rule, job.wildcards, plan.study, plan.images, job.threads, has, sharing)
     return Cost(job, on_gpu, tries, done, guessed, measured, used, disk)
 
 
@@ -130,7 +133,7 @@ def _hours(attempt: Attempt, job: Job, on_gpu: bool) -> Hours:
     return Hours(attempt.lasted * _gpus(attempt, on_gpu) / 3600, _cpu_seconds(attempt, job) / 3600)
 
 
-def _complete(ours: list[Cost]) -> None:
+def _complete(ours: list[Cost], sharing: int) -> None:
     """Fills in what all jobs of one rule take, and what is left of them."""
     known = [(cost, cost.measured) for cost in ours if cost.measured]
     slower = _ratio(sum(m.seconds for _, m in known), sum(cost.guess.seconds for cost, _ in known))
@@ -144,11 +147,12 @@ def _complete(ours: list[Cost]) -> None:
         if cost.measured:
             m = cost.measured
             cost.seconds = m.seconds
-            cost.total = Hours(m.seconds * m.gpus / 3600, m.cpu_seconds / 3600)
+            cost.total = Hours(m.seconds * m.gpus / sharing / 3600, m.cpu_seconds / 3600)
             continue
         cost.seconds = cost.guess.seconds * slower
         threads = cost.job.threads * busy if known or not cost.on_gpu else 1
-        cost.total = Hours(cost.seconds * cost.job.gpus * cost.on_gpu / 3600, cost.seconds * threads / 3600)
+        on = cost.job.gpus * cost.on_gpu / sharing
+        cost.total = Hours(cost.seconds * on / 3600, cost.seconds * threads / 3600)
         if not cost.done:
             begun = sum((_hours(attempt, cost.job, cost.on_gpu) for attempt in _towards(cost)), Hours())
             cost.left = Hours(max(0.0, cost.total.gpu - begun.gpu), max(0.0, cost.total.cpu - begun.cpu))

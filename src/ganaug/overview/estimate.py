@@ -1,12 +1,14 @@
 """Stage show_estimate: what a study takes, before it has run and while it does: hours, days, disk.
 
 Where jobs have finished they are the measure, and the others of their stage are guessed in proportion; else all is
-guessed from the study's settings (`overview.guesses` says from what, and that no GPU was at hand to measure one).
+guessed from the study's settings (`overview.guesses` and `overview.gpu_rates` say from what).
 """
 
 import argparse
 
+from ganaug.errors import UserError
 from ganaug.overview.costs import Cost, Hours, costs, gpus_used
+from ganaug.overview.gpu_rates import CARD
 from ganaug.overview.plan import Plan, add_plan, read_plan, stages
 from ganaug.overview.text import duration, in_bytes, in_hours, table
 
@@ -17,16 +19,20 @@ CORES_PER_GPU = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_plan(parser)
     parser.add_argument("--gpus", type=int, help="count for that many GPUs at a time; 0: on CPUs alone")
+    parser.add_argument("--per-gpu", type=int, default=1, help="jobs that share a GPU")
     parser.add_argument("--cores", type=int, help="count for that many CPU cores at a time")
 
 
 def run(args: argparse.Namespace) -> None:
-    print(report(read_plan(args.plan), args.gpus, args.cores))
+    print(report(read_plan(args.plan), args.gpus, args.cores, args.per_gpu))
 
 
-def report(plan: Plan, gpus: int | None = None, cores: int | None = None) -> str:
+def report(plan: Plan, gpus: int | None = None, cores: int | None = None, sharing: int = 1) -> str:
+    """sharing: jobs that share a GPU."""
+    if sharing < 1:
+        raise UserError(f"--per-gpu {sharing}: at least one job has a GPU")
     on_gpus = gpus_used(plan) if gpus is None else gpus > 0
-    found = costs(plan, on_gpus)
+    found = costs(plan, on_gpus, sharing)
     rows = [("stage", "jobs", "each takes", "GPU time", "CPU time", "disk", "from")]
     for rule in stages(plan.jobs):
         ours = [cost for cost in found if cost.job.rule == rule]
@@ -95,7 +101,7 @@ def _caution(plan: Plan, found: list[Cost], on_gpus: bool) -> list[str]:
     """What a reader of guesses must know."""
     lines = ["A guess may be off by a factor of two. The first jobs of a stage that finish put right its others."]
     if on_gpus and not any(cost.measured and cost.total.gpu for cost in found):
-        lines += ["GPU times are untested: from figures published for an NVIDIA V100, for other code than this."]
+        lines += [f"GPU times are those of an {CARD}, measured (docs/gpu.md). Other cards take other times."]
     if plan.study["device"] == "auto":
         counted = "GPUs are counted on; `-- --gpus 0` counts without" if on_gpus else "`-- --gpus 1` counts with one"
         lines += [f"The study says `device: auto`: {counted}."]

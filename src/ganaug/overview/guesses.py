@@ -1,14 +1,14 @@
 """What a job takes before any has run: seconds and bytes, from the settings of its cell.
 
 CPU: fitted to times of one AMD EPYC core (Zen 4, float32; README.md has some). Within a factor of about two; other
-processors differ by as much again. GPU: nothing here was ever measured on one. The figures are published ones of other
-code on an NVIDIA V100: 23 s per 1,000 images for the original StyleGAN2-ADA at 256 x 256 (README of
-stylegan2-ada-pytorch), 370 images a second for the training of a ResNet-50 in float32. Finished jobs of a study correct
-all this: see `costs`.
+processors differ by as much again. GPU: by the rates of one card, in `gpu_rates`. Finished jobs of a study correct all
+this: see `costs`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from ganaug.overview import gpu_rates
 
 # Of networks: core seconds to train on an image and to score one, of 224 x 224 (Inception: 299 x 299); million weights.
 NETWORKS = {
@@ -32,11 +32,7 @@ PER_PRODUCT, PER_VALUE, PER_STEP = 1.74e-4, 1.86e-2, 5.8e-2
 MB_AT_LEAST, MB_PER_VALUE, MB_PER_WEIGHT, MB_SPARE = 900, 4.7, 42e-6, 1.5
 NO_PATH_LENGTHS = 0.92  # share of the time that is left without their regularisation
 FRECHET = 0.2  # core seconds for a Fréchet distance
-GPU_CLASSIFIER = 0.36 * 370  # cores that a GPU is worth there
-GPU_GAN_KIMG = 23.0  # seconds per 1,000 images at GPU_GAN_AT
-GPU_GAN_AT = ({"channel_base": 16384, "channel_max": 512}, 256)
-GPU_STEP = 0.1  # least seconds of a GAN's training step on a GPU: thousands of small kernels, however small the images
-START = {"cpu": 3.0, "gpu": 15.0}  # seconds for imports, reading, CUDA; a stage without networks takes half a second
+START = 3.0  # seconds for imports and reading; a stage without networks takes half a second
 
 
 Work = tuple[float, float]  # seconds of one core or of the GPUs, bytes
@@ -50,10 +46,24 @@ class Guess:
     bytes: float
 
 
-def guess(rule: str, cell: dict[str, str], study: dict, images: dict[str, int], threads: int, gpus: int) -> Guess:
-    """cell: the job's wildcards. images: of each class, before the split. threads, gpus: that the job runs on."""
-    work, bytes_ = GUESSES[rule](cell, study, Counts(study, images), gpus) if rule in GUESSES else (0.5, 5_000)
-    start = START["gpu" if gpus else "cpu"] if rule in WITH_NETWORKS else 0.5
+@dataclass(frozen=True)
+class Gpus:
+    """What a job has of GPUs. count: how many; 0: it runs on the CPU. sharing: jobs that share each of them."""
+
+    count: int
+    sharing: int = 1
+
+
+def guess(
+    rule: str, cell: dict[str, str], study: dict, images: dict[str, int], threads: int, gpus: int, sharing: int = 1
+) -> Guess:
+    """cell: the job's wildcards. images: of each class, before the split. threads, gpus: that the job runs on.
+    sharing: jobs that share each GPU."""
+    has = Gpus(gpus, sharing)
+    work, bytes_ = GUESSES[rule](cell, study, Counts(study, images), has) if rule in GUESSES else (0.5, 5_000)
+    start = 0.5
+    if rule in WITH_NETWORKS:
+        start = gpu_rates.START if gpus else START
     return Guess(start + work / (1 if gpus else speed(threads)), bytes_)
 
 
@@ -82,12 +92,18 @@ class Counts:
 
 def gan_work(gan: dict, resolution: int) -> tuple[float, float]:
     """(million multiplications, million values of feature maps) of generator and discriminator together, an image."""
-    products = values = 0.0
+    work = gan_work_by_resolution(gan, resolution).values()
+    return sum(products for products, _ in work), sum(values for _, values in work)
+
+
+def gan_work_by_resolution(gan: dict, resolution: int) -> dict[int, tuple[float, float]]:
+    """The same of the blocks of each resolution."""
+    work = {}
     for r in _resolutions(resolution):
         here, below = _channels(gan, r), _channels(gan, max(4, r // 2))
-        products += 2 * 9 * r**2 * (here**2 + here * below / 4)
-        values += 2 * r**2 * (2 * here + 1)
-    return products / 1e6, values / 1e6
+        products = 2 * 9 * r**2 * (here**2 + here * below / 4)
+        work[r] = (products / 1e6, 2 * r**2 * (2 * here + 1) / 1e6)
+    return work
 
 
 def gan_weights(gan: dict, resolution: int) -> float:
@@ -109,8 +125,18 @@ def _channels(gan: dict, resolution: int) -> int:
 def gan_core_seconds(gan: dict, resolution: int) -> float:
     """Of one core, to train on one image."""
     products, values = gan_work(gan, resolution)
-    regularised = 1.0 if gan["path_length_weight"] else NO_PATH_LENGTHS
-    return regularised * (PER_PRODUCT * products + PER_VALUE * values + PER_STEP / gan["batch"])
+    return _regularised(gan) * (PER_PRODUCT * products + PER_VALUE * values + PER_STEP / gan["batch"])
+
+
+def gan_gpu_seconds(gan: dict, resolution: int, gpus: int = 1, sharing: int = 1) -> float:
+    """Wall-clock seconds on GPUs, to train on one image. gpus: that share it. sharing: trainings that share each."""
+    work = gan_work_by_resolution(gan, resolution)
+    return _regularised(gan) * gpu_rates.gan_kimg_seconds(work, gan, gpus, sharing) / 1000
+
+
+def _regularised(gan: dict) -> float:
+    """What is left of the time where path lengths are not regularised."""
+    return 1.0 if gan["path_length_weight"] else NO_PATH_LENGTHS
 
 
 def gan_megabytes(gan: dict, resolution: int) -> float:
@@ -119,39 +145,42 @@ def gan_megabytes(gan: dict, resolution: int) -> float:
     return MB_SPARE * (MB_AT_LEAST + MB_PER_VALUE * values + MB_PER_WEIGHT * gan_weights(gan, resolution))
 
 
-def _train_gan(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
+def _train_gan(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
     gan, resolution = study["gan"], study["data"]["resolution"]
     images = 1000 * gan["kimg"]
     seconds = images * gan_core_seconds(gan, resolution)
-    if gpus:
-        share = gan_work(gan, resolution)[0] / gan_work(*GPU_GAN_AT)[0]
-        seconds = max(gan["kimg"] * GPU_GAN_KIMG * share / gpus, images / gan["batch"] * GPU_STEP)
+    if gpus.count:
+        seconds = images * gan_gpu_seconds(gan, resolution, gpus.count, gpus.sharing)
     snapshots = (gan["kimg"] / gan["snapshot_kimg"] + 1) * gan["snapshot_images"]
     weights, shown = gan_weights(gan, resolution), snapshots * resolution**2
     # A checkpoint has both networks, two moments of Adam each, and the moving average; the newest two are kept.
     return seconds, 4 * weights + shown + 2 * (4 * 7 * weights + shown)
 
 
-def _sample_gan(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
+def _sample_gan(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
     resolution, at = study["data"]["resolution"], cell.get("at")
     ratio = float(at.rpartition("-")[2]) if at else study["synthetic"]["ratio"]
     images = ratio * counts.train(cell["size"])
     # Of the passes through both networks in a training step, a sample is about a tenth.
     seconds = images * gan_core_seconds(study["gan"], resolution) / 10
-    return seconds / 100 if gpus else seconds, images * (resolution**2 + 60)
+    if gpus.count:
+        seconds = images * gpu_rates.sample_seconds(gan_work_by_resolution(study["gan"], resolution))
+    return seconds, images * (resolution**2 + 60)
 
 
-def scoring(network: str, input_size: int, images: float, gpus: int) -> float:
+def scoring(network: str, input_size: int, images: float, gpus: Gpus) -> float:
     """Seconds to pass images through a network once."""
-    seconds = images * NETWORKS.get(network, UNKNOWN)[1] * _scale(network, input_size)
-    return seconds / GPU_CLASSIFIER + 0.001 * images if gpus else seconds
+    scored, scale = NETWORKS.get(network, UNKNOWN)[1], _scale(network, input_size)
+    if gpus.count:
+        return images * gpu_rates.scored_seconds(network, scale, scored / UNKNOWN[1])
+    return images * scored * scale
 
 
 def _scale(network: str, input_size: int) -> float:
     return 1.0 if network.startswith("inception") else (input_size / 224) ** 2
 
 
-def _measure_fidelity(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
+def _measure_fidelity(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
     fidelity, gan, train = study["fidelity"], study["gan"], counts.train(cell["size"])
     synthetic = study["synthetic"]["ratio"] * train
     snapshots = (gan["kimg"] / gan["snapshot_kimg"] + 1) * gan["snapshot_images"]
@@ -163,26 +192,31 @@ def _measure_fidelity(cell: dict[str, str], study: dict, counts: Counts, gpus: i
     return features + FRECHET * distances + 4e-7 * pairs, 20_000
 
 
-def _train_classifier(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
+def _train_classifier(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
     classifier, backbone = study["classifier"], cell["backbone"]
     train = counts.train(cell["size"])
     steps = classifier["epochs"] * (classifier["steps_per_epoch"] or -(-train // classifier["batch"]))
     images, size = steps * classifier["batch"], classifier["input_size"]
     trained, _, millions = NETWORKS.get(backbone, UNKNOWN)
-    seconds = images * trained * _scale(backbone, size)
-    seconds = seconds / GPU_CLASSIFIER if gpus else seconds
-    prepared = images * 0.002 * (size / 224) ** 2  # scaled and augmented, by the CPU
+    scale = _scale(backbone, size)
+    if gpus.count:
+        against = trained / UNKNOWN[0]
+        seconds = images * gpu_rates.trained_seconds(
+            backbone, cell.get("augmentation", ""), classifier, scale, against, gpus.sharing
+        )
+    else:
+        seconds = images * (trained * scale + 0.002 * (size / 224) ** 2)  # trained on; scaled and augmented
     validation = classifier["epochs"] * counts.of(cell["size"]) * (1 - counts.train_share)
     scored = scoring(backbone, size, validation + counts.test, gpus)
-    return seconds + prepared + scored, 4e6 * millions + 150 * counts.test
+    return seconds + scored, 4e6 * millions + 150 * counts.test
 
 
-def _score_synthetic(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
+def _score_synthetic(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
     images = study["synthetic"]["ratio"] * counts.train(cell["size"])
     return scoring(cell["backbone"], study["classifier"]["input_size"], images, gpus), 150 * images
 
 
-def _score_external(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
+def _score_external(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
     return scoring(cell["backbone"], study["classifier"]["input_size"], 2000, gpus), 150 * 2000
 
 
@@ -191,12 +225,12 @@ def _pack(images: float, study: dict) -> Work:
     return 0.003 * images, images * (study["data"]["resolution"] ** 2 + 150)
 
 
-def _make_tables(cell: dict[str, str], study: dict, counts: Counts, gpus: int) -> Work:
+def _make_tables(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
     cells = len(study["augmentations"]) * len(study["sizes"]) * study["replicates"] * len(study["backbones"])
     return 5 + 2e-7 * cells * counts.test * study["statistics"]["bootstrap_samples"], 1e6
 
 
-GUESSES: dict[str, Callable[[dict[str, str], dict, Counts, int], Work]] = {
+GUESSES: dict[str, Callable[[dict[str, str], dict, Counts, Gpus], Work]] = {
     "make_phantoms": lambda cell, study, counts, gpus: (
         0.02 * counts.all * (study["data"]["phantom"]["resolution"] / 64) ** 2,
         0.6 * counts.all * study["data"]["phantom"]["resolution"] ** 2,
