@@ -200,7 +200,7 @@ def _train_classifier(cell: dict[str, str], study: dict, counts: Counts, gpus: G
     trained, _, millions = NETWORKS.get(backbone, UNKNOWN)
     scale = _scale(backbone, size)
     if gpus.count:
-        against = trained / UNKNOWN[0]
+        against = trained / NETWORKS["efficientnet_b0"][0]
         seconds = images * gpu_rates.trained_seconds(
             backbone, cell.get("augmentation", ""), classifier, scale, against, gpus.sharing
         )
