@@ -92,7 +92,7 @@ def random_weights(folder: Path, backbone: str) -> Path:
     path = folder / f"{backbone}.safetensors"
     if not path.exists():
         torch.manual_seed(0)
-        write_tensors(path, timm.create_model(backbone, pretrained=False).state_dict(), weights="random")
+        write_tensors(path, timm.create_model(backbone).state_dict(), weights="random")
     return path
 
 

@@ -206,6 +206,6 @@ def test_a_lack_of_memory_says_which_setting_to_lower(gan_inputs, cell_inputs, t
 @pytest.mark.parametrize(("stage", "module"), [("train_gan", gan_stage), ("train_classifier", classifier_stage)])
 def test_checkpoints_are_of_the_code_that_decides_what_is_in_them(stage, module):
     """Else a change of that code would be mixed with what was trained before. The rest decides no number."""
-    others = {"checkpoint.py", "device.py", "errors.py", "files.py", "progress.py", "stopping.py"}
+    others = {"checkpoint.py", "device.py", "errors.py", "files.py", "gpu_choice.py", "progress.py", "stopping.py"}
     read = {path for path in files_of_stage(stage) if path.name not in others}
     assert read <= module.SOURCES and Path(trainer.__file__).parent.parent / "seeding.py" in read

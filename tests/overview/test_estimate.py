@@ -12,7 +12,7 @@ from ganaug.errors import UserError
 from ganaug.overview import gpu_rates
 from ganaug.overview.costs import costs
 from ganaug.overview.estimate import longest_chain, report, wall_clock
-from ganaug.overview.guesses import NETWORKS, UNKNOWN, gan_core_seconds, gan_gpu_seconds
+from ganaug.overview.guesses import gan_core_seconds, gan_gpu_seconds
 from ganaug.overview.plan import read_plan
 from ganaug.overview.text import duration, in_bytes, in_hours
 from helpers.planned import STUDY, attempt, finish, job, write_plan
@@ -204,7 +204,7 @@ def test_a_study_that_has_never_run_is_estimated(tmp_path, ask):
         (folder / f"{name}-1.png").touch()
     paper = ["--configfile", ROOT / "config/paper.yaml", "--config", f"data_root={tmp_path / 'data'}"]
     text = ask("estimate", *paper, "--", "--gpus", "4")
-    assert re.search(r"^train_gan +15 +\d+ h +\d+ h .* guess$", text, flags=re.MULTILINE)
+    assert re.search(r"^train_gan +15 +[\d.]+ h +\d+ h .* guess$", text, flags=re.MULTILINE)
     assert re.search(r"^GPUs at a time +4\ntakes at least +[\d.]+ (days|h)$", text, flags=re.MULTILINE)
     assert re.search(r"^all +399 ", text, flags=re.MULTILINE) and max(map(len, text.splitlines())) <= 100
     assert not (tmp_path / "results").exists() and not (tmp_path / ".snakemake/locks").exists()

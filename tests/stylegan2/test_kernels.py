@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from ganaug.stylegan2 import ada_geometry
+from ganaug.stylegan2 import ada_geometry, kernels
 from ganaug.stylegan2.ada import draw_geometry
 from ganaug.stylegan2.kernels import Activate, Fir, Read
-from ganaug.stylegan2.ops import blur, downsample, fir_kernel, upsample
+from ganaug.stylegan2.ops import blur, downsample, fir_kernel, kernels_work, upsample
 
 KERNEL = fir_kernel()
 FILTERS = {
@@ -55,17 +55,16 @@ def test_the_filter_keeps_16_bits():
 def test_reading_through_a_matrix_is_gathering(channels, size, seed):
     """Reads beyond the image included; each output's gradient comes back to all samples that it has read."""
     geometry = ada_geometry.geometry_matrix(**draw_geometry(2, size, 0.9, 0.9, torch.Generator().manual_seed(seed)))
-    up, down = ada_geometry._resampling(size, torch.float32, torch.device("cpu"))
-    start, count = (1 - ada_geometry.REACH) / 2 - size / 2, down.shape[1]
+    up, _ = ada_geometry._resampling(size, torch.float32, torch.device("cpu"))
     torch.manual_seed(seed)
     x = torch.randn(2, channels, size, size)
 
     def kernel(x):
-        matrix = ada_geometry.reading_matrix(geometry, size, start)
-        return Read.apply(up[1:-2] @ x @ up[1:-2].T, matrix, count)
+        matrix = ada_geometry.reading_matrix(geometry, size)
+        return Read.apply(up[1:-2] @ x @ up[1:-2].T, matrix, ada_geometry.fine_samples(size))
 
     def gather(x):
-        return ada_geometry._read(up @ x @ up.T, geometry, size, start, count)
+        return ada_geometry.read_fine(up @ x @ up.T, geometry, size)
 
     for a, b in zip(derivatives(gather, x), derivatives(kernel, x), strict=True):
         assert a.abs().max() > 0.5
@@ -118,3 +117,25 @@ def test_a_lost_number_stays_one():
     x = channels_last(1, 2, 2, 2)
     x[0, 0, 0, 0] = math.nan
     assert Activate.apply(x, None, None, None, 0.2, 1.0).isnan().sum() == 1
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "of"), [("blur", "Fir"), ("activation", "Activate"), ("activation", "Slope"), ("reading", "Spread")]
+)
+def test_a_kernel_that_is_wrong_is_not_used(name, of, monkeypatch, caplog):
+    """Kernels are compared on the card before their first use; here with one of them off by a hundredth."""
+    right = getattr(kernels, of).apply
+    monkeypatch.setattr(getattr(kernels, of), "apply", lambda *given: 1.01 * right(*given))
+    kernels_work.cache_clear()
+    assert not kernels_work(CPU) and f"the kernel for {name} is wrong by" in caplog.text
+    kernels_work.cache_clear()
+
+
+def test_kernels_that_are_right_are_used():
+    kernels_work.cache_clear()
+    with torch.inference_mode():
+        assert kernels_work(CPU)
+    kernels_work.cache_clear()

@@ -96,7 +96,7 @@ def _resampling(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Te
 
     up = filter_matrix(torch.arange(2 * n_padded), torch.arange(n_padded)) @ reflect * math.sqrt(2)
     up = torch.nn.functional.pad(up, (0, 0, 1, 2))
-    down = filter_matrix(torch.arange(-REACH, 2 * size + REACH), torch.arange(size)).T / math.sqrt(2)
+    down = filter_matrix(torch.arange(fine_samples(size)) - REACH, torch.arange(size)).T / math.sqrt(2)
     return up.to(device, dtype), down.contiguous().to(device, dtype)
 
 
@@ -108,30 +108,43 @@ def warp(images: Tensor, geometry: Tensor) -> Tensor:
     """
     size = images.shape[2]
     up, down = _resampling(size, images.dtype, images.device)
-    # The first of the fine samples to be read, in pixels about the centre. The filter's mass lies about its sixth tap,
-    # which puts fine sample i at (i + 1) / 2, not at (i + 1 / 2) / 2.
-    start = (1 - REACH) / 2 - size / 2
     if images.is_cuda and kernels_work(images.device):
         from ganaug.stylegan2.kernels import Read
 
         up = up[1:-2]  # the kernel needs no zeros about the image
-        read = Read.apply(up @ images @ up.T, reading_matrix(geometry, size, start), down.shape[1])
+        read = Read.apply(up @ images @ up.T, reading_matrix(geometry, size), fine_samples(size))
     else:
-        read = _read(up @ images @ up.T, geometry, size, start, down.shape[1])
+        read = read_fine(up @ images @ up.T, geometry, size)
     return down @ read @ down.T
 
 
-def reading_matrix(geometry: Tensor, size: int, start: float) -> Tensor:
+def fine_samples(size: int) -> int:
+    """How many of an image's fine samples are read along each axis."""
+    return 2 * size + 2 * REACH
+
+
+def _first(size: int) -> float:
+    """Place of the first of them, in pixels about the centre.
+
+    The filter's mass lies about its sixth tap, which puts fine sample i at (i + 1) / 2, not at (i + 1 / 2) / 2.
+    """
+    return (1 - REACH) / 2 - size / 2
+
+
+def reading_matrix(geometry: Tensor, size: int) -> Tensor:
     """[N, 2, 3]: takes (column, row, 1) of a fine sample to its place in the upsampled, reflected images."""
-    shift = 2 * (geometry[:, :2, :2].sum(2) * start + geometry[:, :2, 2]) + 3 * (size - 1)
+    shift = 2 * (geometry[:, :2, :2].sum(2) * _first(size) + geometry[:, :2, 2]) + 3 * (size - 1)
     return torch.cat([geometry[:, :2, :2], shift[:, :, None]], 2)
 
 
-def _read(fine: Tensor, geometry: Tensor, size: int, start: float, count: int) -> Tensor:
-    """`count` fine samples along each axis from `start` on, read bilinearly from the upsampled images."""
-    channels, width = fine.shape[1], fine.shape[3]
+def read_fine(fine: Tensor, geometry: Tensor, size: int) -> Tensor:
+    """Reads bilinearly where `geometry` points: [N, C, S, S] of S = fine_samples(size).
+
+    fine: the upsampled, reflected images with zeros about them, one row and column before and two after.
+    """
+    channels, width, count = fine.shape[1], fine.shape[3], fine_samples(size)
     # Places in pixels about the centre; through the geometry; then as indices into `fine`.
-    place = torch.arange(count, device=fine.device, dtype=fine.dtype) / 2 + start
+    place = torch.arange(count, device=fine.device, dtype=fine.dtype) / 2 + _first(size)
     x, y = torch.meshgrid(place, place, indexing="xy")
     source = geometry[:, :2] @ torch.stack([x, y, torch.ones_like(x)]).flatten(1)
     source = (source + size / 2) * 2 - 1 + 2 * (size - 1)

@@ -163,14 +163,16 @@ def downsample(x: Tensor, kernel: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def kernels_work(device: torch.device) -> bool:
-    """Whether Triton's kernels run on a GPU; else the log says why, and PyTorch's own operations take their place."""
+    """Whether the kernels run on a GPU and are right; else the log says why, and PyTorch's operations are used."""
     try:
-        _fir(torch.ones(1, 1, 4, 4, device=device), 1, 1, 1, (3, 3), 1.0)
+        from ganaug.stylegan2.kernel_check import check_kernels
+
+        check_kernels(device)
     except Exception as error:  # whatever a compiler can say
         what = (str(error) or type(error).__name__).strip().splitlines()[-1]
         log.warning(
-            "Triton's kernels do not run here, so the GAN is several times slower than it could be on this GPU; Triton "
-            "needs a C compiler and Python's headers (Debian: gcc and python3-dev). What failed: %s",
+            "the GAN's kernels for GPUs can't be used here, and without them it is several times slower; Triton, which "
+            "compiles them, needs a C compiler and Python's headers (Debian: gcc and python3-dev). What failed: %s",
             what,
         )
         return False
