@@ -24,9 +24,9 @@ COMMAND = re.compile(r"^(?:Shell command:)?\s*python -m ganaug (.+)$", re.MULTIL
 
 @dataclass(frozen=True)
 class Job:
-    """name: rule and wildcards, as in `status`. rule: its name. replicate: its number. arguments: of `python -m ganaug`,
-    the stage first. outputs, log: files, relative to the study's folder. after: names of the jobs that must be done
-    before, those that the other machine does."""
+    """name: rule and wildcards, as `status` names it. rule: its name. replicate: its number. arguments: of `python -m
+    ganaug`, the stage first. outputs, log: files, relative to the study's folder. after: names of the jobs that must be
+    done before, of those that the other machine does."""
 
     name: str
     rule: str
@@ -54,9 +54,7 @@ def jobs_to_do(plan: Plan, printed: str) -> list[Job]:
     if "torchrun" in printed:
         raise UserError("gan.gpus: a training on several GPUs can't run elsewhere; write 1")
     commands = {option(words, "--log"): words for words in map(shlex.split, COMMAND.findall(printed))}
-    chosen = {
-        number: job for number, job in enumerate(plan.jobs) if job.rule in RULES and str(job.log) in commands
-    }
+    chosen = {number: job for number, job in enumerate(plan.jobs) if job.rule in RULES and str(job.log) in commands}
     return [
         Job(
             name=job.name,

@@ -49,9 +49,9 @@ def write_package(path: Path, folder: Path, results: Path, jobs: list[Job], modu
     with written_whole(path) as temporary, tarfile.open(temporary, "w:xz", preset=6) as tar:
         add_bytes(tar, TABLE, json.dumps(table).encode())
         for name in modules:
-            for file in metadata.files(name) or []:
-                if ".." not in file.parts and file.suffix != ".pyc" and file.locate().is_file():
-                    tar.add(str(file.locate()), f"{MODULES}/{file}")
+            for module in metadata.files(name) or []:
+                if ".." not in module.parts and module.suffix != ".pyc" and Path(str(module.locate())).is_file():
+                    tar.add(str(module.locate()), f"{MODULES}/{module}")
         buffer = io.BytesIO()
         np.save(buffer, images)
         add_bytes(tar, IMAGES, buffer.getvalue())
@@ -65,7 +65,8 @@ def distinct_images(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[list[int
     Arrays whose images have another shape than the first's raise UserError.
     """
     known: dict[bytes, int] = {}
-    images, numbers = [], []
+    images: list[np.ndarray] = []
+    numbers = []
     for array in arrays:
         if array.shape[1:] != arrays[0].shape[1:]:
             raise UserError(f"images of {array.shape[1:]} and of {arrays[0].shape[1:]} pixels in one study")

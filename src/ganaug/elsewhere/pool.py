@@ -1,0 +1,165 @@
+"""Many jobs in a few minutes: a pool of processes that need not import PyTorch.
+
+One process imports what the stages import, and forks a child for each job. The child runs the job's command through
+`ganaug.cli.main`, as a process of its own would. CUDA begins in the child alone.
+"""
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from ganaug.elsewhere.jobs import Job, option
+from ganaug.errors import UserError
+
+DONE, FAILED, STOPPED, WAITING, LEFT = "done", "failed", "stopped", "not begun", "left out"
+PATIENCE = 6  # seconds that a job has to end after SIGTERM
+CONSOLES = "consoles"  # folder of what jobs write to the terminal
+
+
+@dataclass
+class Attempt:
+    """job: what it is. outcome: one of the words above. began: seconds from the pool's start; seconds: how long the job
+    has run; both None where it was not begun."""
+
+    job: Job
+    outcome: str = WAITING
+    began: float | None = None
+    seconds: float | None = None
+
+    def as_dict(self) -> dict:
+        shown = {"outcome": self.outcome, "began": self.began, "seconds": self.seconds}
+        return self.job.as_dict() | {k: round(v, 2) if isinstance(v, float) else v for k, v in shown.items()}
+
+
+@dataclass
+class Pool:
+    """jobs: in the order in which they are to be begun. folder: the study's, where commands run. trainings: GANs that
+    train at a time; others: other jobs at a time. until: time.monotonic() at which all must have ended."""
+
+    jobs: list[Job]
+    folder: Path
+    trainings: int
+    others: int
+    until: float
+    tell: Callable[[str], None] = print
+    attempts: dict[str, Attempt] = field(init=False)
+    running: dict[str, BaseProcess] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.attempts = {job.name: Attempt(job) for job in self.jobs}
+        self.start = time.monotonic()
+
+    def run(self) -> list[Attempt]:
+        """Runs what can be run until then; never raises for a job that fails. Returns an attempt per job."""
+        for attempt in self.attempts.values():
+            if all((self.folder / output).is_file() for output in attempt.job.outputs):
+                attempt.outcome = DONE  # by an earlier pool in this folder
+        while time.monotonic() < self.until:
+            self.begin()
+            if not self.running:
+                break
+            ends = [process.sentinel for process in self.running.values()]
+            wait(ends, max(0.0, self.until - time.monotonic()))
+            self.gather()
+        self.stop()
+        return list(self.attempts.values())
+
+    def begin(self) -> None:
+        """Fills the free places with jobs whose turn it is."""
+        for attempt in self.attempts.values():
+            job, training = attempt.job, attempt.job.rule == "train_gan"
+            busy = sum((self.attempts[name].job.rule == "train_gan") == training for name in self.running)
+            if busy >= (self.trainings if training else self.others) or attempt.outcome != WAITING:
+                continue
+            if any(self.attempts[name].outcome != DONE for name in job.after):
+                continue
+            if time.monotonic() + self.expected(job) > self.until:
+                continue
+            process = multiprocessing.get_context("fork").Process(target=child, args=(job, self.folder))
+            attempt.began, attempt.outcome = time.monotonic() - self.start, "running"
+            process.start()
+            self.running[job.name] = process
+
+    def expected(self, job: Job) -> float:
+        """Seconds that a job takes, by the longest of its rule so far; 0 where there was none."""
+        others = (a for a in self.attempts.values() if a.job.rule == job.rule and a.outcome == DONE)
+        return max((other.seconds or 0 for other in others), default=0)
+
+    def gather(self, stopped: bool = False) -> None:
+        """Notes which jobs have ended."""
+        for name, process in list(self.running.items()):
+            if process.is_alive():
+                continue
+            process.join()
+            del self.running[name]
+            attempt = self.attempts[name]
+            attempt.seconds = time.monotonic() - self.start - (attempt.began or 0)
+            attempt.outcome = DONE if process.exitcode == 0 else STOPPED if stopped else FAILED
+            self.tell(f"{time.monotonic() - self.start:6.1f} s  {attempt.outcome} in {attempt.seconds:.1f} s: {name}")
+
+    def stop(self) -> None:
+        """Ends what still runs: by SIGTERM, and by SIGKILL what has not ended some seconds later."""
+        for process in self.running.values():
+            process.terminate()
+        end = time.monotonic() + PATIENCE
+        while self.running and (left := end - time.monotonic()) > 0:
+            wait([process.sentinel for process in self.running.values()], left)
+            self.gather(stopped=True)
+        for process in self.running.values():
+            process.kill()
+            process.join()
+        self.gather(stopped=True)
+
+
+def child(job: Job, folder: Path) -> None:
+    """A job's process, from the fork to its end."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    console = folder / CONSOLES / f"{job.name.replace(' ', '_').replace('/', '_')}.txt"
+    console.parent.mkdir(parents=True, exist_ok=True)
+    with console.open("w") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    os.chdir(folder)
+    from ganaug.cli import main
+
+    sys.exit(main(job.arguments))
+
+
+def prepare(jobs: list[Job]) -> None:
+    """Imports in this process what the jobs' stages import, and sets the number of threads that libraries read once.
+
+    Nothing may touch CUDA here: a child of a process that has can't use it. Raises UserError where jobs differ in their
+    threads, which a process can't unlearn.
+    """
+    threads = {option(job.arguments, "--threads") or "1" for job in jobs if "--threads" in job.arguments}
+    if len(threads) > 1:
+        raise UserError(
+            "threads: jobs elsewhere share one number of threads; write the same for gan, classifier, fidelity"
+        )
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = next(iter(threads), "1")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from ganaug.cli import STAGES
+
+    for stage in {job.arguments[0] for job in jobs}:
+        importlib.import_module(STAGES[stage])
+    import timm
+    import torch
+    from torchvision.transforms import v2
+
+    # The first call imports for seconds, and a GPU's jobs make it.
+    with contextlib.suppress(ImportError):
+        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(False)
+    if torch.cuda.is_initialized():
+        raise RuntimeError("an import has begun to use CUDA: children could not")
+    assert timm and v2
