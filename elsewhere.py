@@ -5,7 +5,7 @@
     python elsewhere.py accept --configfile config/reference.yaml -- OUT/results-*.tar             here
 
 `export` packs all jobs with networks that Snakemake would run now, with their commands and what they read: run
-Snakemake `--until make_subset make_test_set check_leaks prepare_weights` before. `run` does these jobs with the code of
+Snakemake `--until check_leaks prepare_weights` before. `run` does these jobs with the code of
 its own checkout, many at once, replicate after replicate, until the time is over, and packs what was made. `accept`
 puts the results in place and has Snakemake take them for its own; a plain run then makes what is left.
 

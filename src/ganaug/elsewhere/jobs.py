@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ganaug.errors import UserError
-from ganaug.overview.plan import Plan
+from ganaug.overview import plan as planned
 
 # Stages with networks, and the check between them. The order is that in which a replicate's jobs are begun.
 RULES = (
@@ -45,11 +45,12 @@ def option(arguments: list[str], name: str) -> str | None:
     return arguments[arguments.index(name) + 1] if name in arguments else None
 
 
-def jobs_to_do(plan: Plan, printed: str) -> list[Job]:
+def jobs_to_do(plan: planned.Plan, printed: str) -> list[Job]:
     """The jobs in RULES that Snakemake would run now.
 
     plan: of the whole study. printed: by Snakemake's dry run with `--printshellcmds`. A job of the plan and its command
-    are brought together by the log file. Raises UserError where a job has several processes, one per GPU.
+    are brought together by the log file. Raises UserError where a job waits for one that is to run here, and where a
+    training has several processes, one per GPU.
     """
     if "torchrun" in printed:
         raise UserError("gan.gpus: a training on several GPUs can't run elsewhere; write 1")
@@ -65,18 +66,22 @@ def jobs_to_do(plan: Plan, printed: str) -> list[Job]:
             log=str(job.log),
             after=[chosen[other].name for other in job.after if other in chosen],
         )
-        for number, job in sorted(chosen.items(), key=lambda item: order_of(item[1].rule, item[1].wildcards))
+        for number, job in sorted(chosen.items(), key=lambda item: order_of(item[1], plan.study["augmentations"]))
     ]
 
 
-def order_of(rule: str, wildcards: dict[str, str]) -> tuple:
-    """The first replicate of all sizes before the second, so that a run that ends early leaves a smaller study."""
-    size = wildcards.get("size", "")
+def order_of(job: planned.Job, augmentations: list[str]) -> tuple:
+    """The first replicate of all sizes before the second, so that a run that ends early leaves a smaller study.
+
+    In a replicate rule by rule; probes and other ratios after the study's augmentations.
+    """
+    replicate, size, augmentation = (job.wildcards.get(name, "") for name in ("replicate", "size", "augmentation"))
     return (
-        int(wildcards.get("replicate", 0)),
-        RULES.index(rule),
+        int(replicate or 0),
+        RULES.index(job.rule),
+        augmentations.index(augmentation) if augmentation in augmentations else len(augmentations),
         int(size) if size.isdigit() else 10**9,
-        sorted(wildcards.items()),
+        job.name,
     )
 
 

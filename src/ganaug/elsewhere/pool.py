@@ -9,6 +9,7 @@ import importlib
 import multiprocessing
 import os
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -90,9 +91,11 @@ class Pool:
             self.running[job.name] = process
 
     def expected(self, job: Job) -> float:
-        """Seconds that a job takes, by the longest of its rule so far; 0 where there was none."""
-        others = (a for a in self.attempts.values() if a.job.rule == job.rule and a.outcome == DONE)
-        return max((other.seconds or 0 for other in others), default=0)
+        """Seconds that a job takes: the median of its rule so far; 0 where there was none."""
+        others = [
+            a.seconds for a in self.attempts.values() if a.job.rule == job.rule and a.outcome == DONE and a.seconds
+        ]
+        return statistics.median(others) if others else 0
 
     def gather(self, stopped: bool = False) -> None:
         """Notes which jobs have ended."""
