@@ -55,7 +55,11 @@ def jobs_to_do(plan: planned.Plan, printed: str) -> list[Job]:
     if "torchrun" in printed:
         raise UserError("gan.gpus: a training on several GPUs can't run elsewhere; write 1")
     commands = {option(words, "--log"): words for words in map(shlex.split, COMMAND.findall(printed))}
-    chosen = {number: job for number, job in enumerate(plan.jobs) if job.rule in RULES and str(job.log) in commands}
+    waiting = {number: job for number, job in enumerate(plan.jobs) if str(job.log) in commands}
+    chosen = {number: job for number, job in waiting.items() if job.rule in RULES}
+    before = {waiting[other].rule for job in chosen.values() for other in job.after if other in waiting}
+    if first := sorted(before - {*RULES}):
+        raise UserError(f"first make what the networks start from: snakemake --until {' '.join(first)}")
     return [
         Job(
             name=job.name,

@@ -119,7 +119,7 @@ class Pool:
             self.gather(stopped=True)
         for process in self.running.values():
             process.kill()
-            process.join()
+            process.join(PATIENCE)
         self.gather(stopped=True)
 
 

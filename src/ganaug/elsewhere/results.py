@@ -56,7 +56,7 @@ def pack_results(tried: list[Attempt], record: dict, folder: Path, out: Path) ->
     out.mkdir(parents=True, exist_ok=True)
     groups, left_out = [group for group in units(tried, folder) if group], []
     blobs = [tar_of({RECORD: json.dumps(record).encode()})]
-    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
+    with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
         packed = pool.imap(partial(tar_of_files, folder), groups)
         parts = [[blobs.pop()]] + [[] for _ in range(PARTS - 1)]
         for group, blob in zip(groups, packed, strict=True):
