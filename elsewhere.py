@@ -66,6 +66,10 @@ def export(for_snakemake: list[str], args: argparse.Namespace) -> None:
     print(*(f"  {sum(job.rule == rule for job in jobs):4d} {rule}" for rule in RULES), sep="\n")
 
 
+def told(line: str) -> None:
+    print(line, flush=True)
+
+
 def run(args: argparse.Namespace) -> None:
     start = time.monotonic()
     table = package.unpack(args.package, args.folder)
@@ -77,11 +81,13 @@ def run(args: argparse.Namespace) -> None:
         print("other code than where the package was made, in:", *changed)
     everything = [Job(**job) for job in table["jobs"]]
     jobs = [job for job in everything if job.rule not in args.leave_out]
-    pool.prepare(jobs)
+    forks = pool.prepare(jobs)
     prepared = time.monotonic() - start
     print(f"unpacked in {unpacked:.1f} s; {len(jobs)} jobs can begin after {prepared:.1f} s", flush=True)
     until = start + args.seconds - args.packing_seconds
-    work = pool.Pool(jobs, args.folder, args.trainings, args.others, until, lambda line: print(line, flush=True))
+    if not forks:
+        print("forks can't use the GPU here: each job starts a Python of its own", flush=True)
+    work = pool.Pool(jobs, args.folder, args.trainings, args.others, until, anew=not forks, tell=told)
     tried = work.run()
     tried += [pool.Attempt(job, pool.LEFT) for job in everything if job.rule in args.leave_out]
     ended = time.monotonic() - start

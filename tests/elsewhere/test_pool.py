@@ -1,13 +1,17 @@
 """A pool of forks: jobs wait for others, one that fails stops only those, and the time limit holds."""
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
 
 from ganaug.elsewhere.jobs import Job
-from ganaug.elsewhere.pool import DONE, FAILED, STOPPED, WAITING, Pool
+from ganaug.elsewhere.pool import DONE, FAILED, STOPPED, WAITING, Pool, prepare
+from ganaug.errors import UserError
 from ganaug.files import read_json
+from helpers.running import ROOT
 
 
 def phantoms(name: str, images: int, after=(), replicate: int = 1, rule: str = "train_gan") -> Job:
@@ -19,16 +23,17 @@ def phantoms(name: str, images: int, after=(), replicate: int = 1, rule: str = "
     return Job(name, rule, replicate, words, [provenance], log, list(after))
 
 
-def run(jobs: list[Job], folder, seconds: float = 100, trainings: int = 2, others: int = 2):
+def run(jobs: list[Job], folder, seconds: float = 100, trainings: int = 2, others: int = 2, anew: bool = False):
     folder.mkdir(exist_ok=True)
     lines: list[str] = []
-    pool = Pool(jobs, folder, trainings, others, time.monotonic() + seconds, lines.append)
+    pool = Pool(jobs, folder, trainings, others, time.monotonic() + seconds, anew, lines.append)
     return {attempt.job.name: attempt for attempt in pool.run()}, lines
 
 
-def test_jobs_run_by_their_commands_after_those_that_they_wait_for(tmp_path):
+@pytest.mark.parametrize("anew", [False, True])
+def test_jobs_run_by_their_commands_after_those_that_they_wait_for(tmp_path, anew):
     jobs = [phantoms("later", 2, ["first"], rule="sample_gan"), phantoms("first", 2)]
-    tried, lines = run(jobs, tmp_path)
+    tried, lines = run(jobs, tmp_path, anew=anew)
     assert {name: attempt.outcome for name, attempt in tried.items()} == {"first": DONE, "later": DONE}
     first, later = tried["first"], tried["later"]
     assert later.began >= first.began + first.seconds
@@ -72,6 +77,21 @@ def test_a_second_pool_in_the_same_folder_does_only_what_is_left(tmp_path):
     assert tried["a"].outcome == tried["b"].outcome == DONE
     assert tried["a"].seconds is None
     assert len(lines) == 1
+
+
+def test_jobs_of_different_numbers_of_threads_are_refused():
+    jobs = [phantoms("a", 2), phantoms("b", 2)]
+    for threads, job in enumerate(jobs, 1):
+        job.arguments.extend(["--threads", str(threads)])
+    with pytest.raises(UserError, match="threads"):
+        prepare(jobs)
+
+
+def test_forks_go_on_after_what_is_imported_before():
+    """In a process of its own, which changes no other test's imports. Without a GPU it can't fail for one."""
+    told = "from ganaug.elsewhere.pool import prepare; print(prepare([]))"
+    done = subprocess.run([sys.executable, "-c", told], cwd=ROOT / "src", capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 @pytest.mark.parametrize("seconds", [0, -5])

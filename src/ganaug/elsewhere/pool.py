@@ -1,10 +1,10 @@
 """Many jobs in a few minutes: a pool of processes that need not import PyTorch.
 
 One process imports what the stages import, and forks a child for each job. The child runs the job's command through
-`ganaug.cli.main`, as a process of its own would. CUDA begins in the child alone.
+`ganaug.cli.main`, as a process of its own would. CUDA begins in the child alone: a fork of a process that has touched
+CUDA can't use it. Where an import has done so, each job starts a Python of its own, which takes seconds longer.
 """
 
-import contextlib
 import importlib
 import multiprocessing
 import os
@@ -44,13 +44,15 @@ class Attempt:
 @dataclass
 class Pool:
     """jobs: in the order in which they are to be begun. folder: the study's, where commands run. trainings: GANs that
-    train at a time; others: other jobs at a time. until: time.monotonic() at which all must have ended."""
+    train at a time; others: other jobs at a time. until: time.monotonic() at which all must have ended. anew: whether
+    each job starts a Python of its own."""
 
     jobs: list[Job]
     folder: Path
     trainings: int
     others: int
     until: float
+    anew: bool = False
     tell: Callable[[str], None] = print
     attempts: dict[str, Attempt] = field(init=False)
     running: dict[str, BaseProcess] = field(init=False, default_factory=dict)
@@ -85,7 +87,7 @@ class Pool:
                 continue
             if time.monotonic() + self.expected(job) > self.until:
                 continue
-            process = multiprocessing.get_context("fork").Process(target=child, args=(job, self.folder))
+            process = multiprocessing.get_context("fork").Process(target=child, args=(job, self.folder, self.anew))
             attempt.began, attempt.outcome = time.monotonic() - self.start, "running"
             process.start()
             self.running[job.name] = process
@@ -123,8 +125,8 @@ class Pool:
         self.gather(stopped=True)
 
 
-def child(job: Job, folder: Path) -> None:
-    """A job's process, from the fork to its end."""
+def child(job: Job, folder: Path, anew: bool) -> None:
+    """A job's process, from the fork to its end. anew: whether to start another Python instead of going on in this."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     console = folder / CONSOLES / f"{job.name.replace(' ', '_').replace('/', '_')}.txt"
     console.parent.mkdir(parents=True, exist_ok=True)
@@ -132,37 +134,66 @@ def child(job: Job, folder: Path) -> None:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
     os.chdir(folder)
+    if anew:
+        paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        os.execve(sys.executable, [sys.executable, "-m", "ganaug", *job.arguments], os.environ | paths)
     from ganaug.cli import main
 
     sys.exit(main(job.arguments))
 
 
-def prepare(jobs: list[Job]) -> None:
-    """Imports in this process what the jobs' stages import, and sets the number of threads that libraries read once.
+def prepare(jobs: list[Job]) -> bool:
+    """Imports what the jobs' stages import, and sets the number of threads, which libraries read once.
 
-    Nothing may touch CUDA here: a child of a process that has can't use it. Raises UserError where jobs differ in their
-    threads, which a process can't unlearn.
+    Returns whether forks of this process can use a GPU where there is one: they can't if an import has touched CUDA.
+    Raises UserError where jobs differ in their threads, which a process can't unlearn.
     """
     threads = {option(job.arguments, "--threads") or "1" for job in jobs if "--threads" in job.arguments}
     if len(threads) > 1:
         raise UserError(
-            "threads: jobs elsewhere share one number of threads; write the same for gan, classifier, fidelity"
+            "threads: jobs elsewhere share one number of them; write the same for gan, classifier, fidelity"
         )
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = next(iter(threads), "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
     from ganaug.cli import STAGES
 
-    for stage in {job.arguments[0] for job in jobs}:
+    for stage in sorted({job.arguments[0] for job in jobs}):
         importlib.import_module(STAGES[stage])
-    import timm
-    import torch
-    from torchvision.transforms import v2
+    for name in ("timm", "torchvision.transforms.v2"):  # which stages import late
+        importlib.import_module(name)
+    if forks_can_use_gpu(after=import_late):
+        import_late()
+    return forks_can_use_gpu()
 
-    # The first call imports for seconds, and a GPU's jobs make it.
-    with contextlib.suppress(ImportError):
-        torch.use_deterministic_algorithms(True)
-        torch.use_deterministic_algorithms(False)
-    if torch.cuda.is_initialized():
-        raise RuntimeError("an import has begun to use CUDA: children could not")
-    assert timm and v2
+
+def import_late() -> None:
+    """What PyTorch itself imports late, for seconds: at a GPU's first job, and at an optimiser's first steps."""
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(False)
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).zero_grad()
+
+
+def forks_can_use_gpu(after: Callable[[], None] | None = None) -> bool:
+    """Whether a fork of this process, once it had done something, could use a GPU; true where there is none."""
+    context = multiprocessing.get_context("fork")
+    trial = context.Process(target=try_after, args=(after,)) if after else context.Process(target=try_gpu)
+    trial.start()
+    trial.join(60)
+    if trial.is_alive():
+        trial.kill()
+    return trial.exitcode == 0
+
+
+def try_after(what: Callable[[], None]) -> None:
+    what()
+    sys.exit(0 if forks_can_use_gpu() else 1)
+
+
+def try_gpu() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.zeros(1, device="cuda").add(1).item()
