@@ -135,7 +135,6 @@ def accept(for_snakemake: list[str], args: argparse.Namespace) -> None:
                     (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     (came / path).replace(folder / path)
     if taken:  # in Snakemake's order; it notes what made them, so that it sees a setting that changes later
-        os.chdir(folder)
         snakemake([*for_snakemake, "--touch", "--force", *(attempt["outputs"][-1] for attempt in taken)])
     print(f"took over {len(taken)} of {len(done)} jobs that were done elsewhere; {len(jobs) - len(taken)} are left")
 

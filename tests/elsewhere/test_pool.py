@@ -45,7 +45,8 @@ def test_jobs_run_by_their_commands_after_those_that_they_wait_for(tmp_path, ane
 def test_a_job_that_fails_stops_only_those_that_wait_for_it(tmp_path):
     bad = phantoms("bad", 2)
     bad.arguments[bad.arguments.index("--settings") + 1] = '{"nonsense": 1}'
-    tried, _ = run([bad, phantoms("waits", 2, ["bad"]), phantoms("free", 2)], tmp_path)
+    tried, lines = run([bad, phantoms("waits", 2, ["bad"]), phantoms("free", 2)], tmp_path)
+    assert "nonsense" in "".join(lines)
     assert {name: attempt.outcome for name, attempt in tried.items()} == {
         "bad": FAILED,
         "waits": WAITING,

@@ -24,6 +24,7 @@ from ganaug.errors import UserError
 DONE, FAILED, STOPPED, WAITING, LEFT = "done", "failed", "stopped", "not begun", "left out"
 PATIENCE = 6  # seconds that a job has to end after SIGTERM
 CONSOLES = "consoles"  # folder of what jobs write to the terminal
+TOLD = 1000  # characters of it, the last ones, that are told of a job that has failed
 
 
 @dataclass
@@ -110,6 +111,8 @@ class Pool:
             attempt.seconds = time.monotonic() - self.start - (attempt.began or 0)
             attempt.outcome = DONE if process.exitcode == 0 else STOPPED if stopped else FAILED
             self.tell(f"{time.monotonic() - self.start:6.1f} s  {attempt.outcome} in {attempt.seconds:.1f} s: {name}")
+            if attempt.outcome == FAILED and (console := console_of(attempt.job, self.folder)).is_file():
+                self.tell(console.read_text(errors="replace")[-TOLD:])
 
     def stop(self) -> None:
         """Ends what still runs: by SIGTERM, and by SIGKILL what has not ended some seconds later."""
@@ -125,14 +128,20 @@ class Pool:
         self.gather(stopped=True)
 
 
+def console_of(job: Job, folder: Path) -> Path:
+    """The file with what the job writes to the terminal: errors above all."""
+    return folder / CONSOLES / f"{job.name.replace(' ', '_').replace('/', '_')}.txt"
+
+
 def child(job: Job, folder: Path, anew: bool) -> None:
     """A job's process, from the fork to its end. anew: whether to start another Python instead of going on in this."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    console = folder / CONSOLES / f"{job.name.replace(' ', '_').replace('/', '_')}.txt"
+    console = console_of(job, folder)
     console.parent.mkdir(parents=True, exist_ok=True)
     with console.open("w") as file:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115 (to the end)
     os.chdir(folder)
     if anew:
         paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
