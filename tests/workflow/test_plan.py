@@ -53,7 +53,10 @@ def empty_radiographs(tmp_path):
 # Networks are the backbones and the fidelity extractor.
 @pytest.mark.parametrize(
     ("name", "networks", "total"),
-    [("config", 1, 61), ("paper", 4, 400), ("one-gpu", 2, 208), ("xray-small", 1, 133), ("xray-64", 1, 45)],
+    [
+        *(("config", 1, 61), ("paper", 4, 400), ("one-gpu", 2, 208)),
+        *(("xray-small", 1, 133), ("xray-64", 1, 45), ("reference", 1, 267)),
+    ],
 )
 def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs, monkeypatch):
     study = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
