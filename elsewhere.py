@@ -14,6 +14,7 @@ study.
 """
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
             "ended": round(ended, 1),
         },
     }
-    left_out = results.pack_results(tried, record, args.folder, args.out)
+    left_out = results.pack_results(tried, record, args.folder, args.out, args.parts, args.part_bytes)
     print(f"jobs ended after {ended:.1f} s, results packed after {time.monotonic() - start:.1f} s")
     for rule in RULES:
         ours = [attempt for attempt in tried if attempt.job.rule == rule]
@@ -163,6 +164,8 @@ def main(words: list[str]) -> int:
     running.add_argument("--out", type=Path, required=True, help="folder of the packed results")
     running.add_argument("--seconds", type=float, required=True, help="until all must be over")
     running.add_argument("--packing-seconds", type=float, default=30, help="of these, for packing the results")
+    running.add_argument("--parts", type=int, default=1, help="files of results, at most")
+    running.add_argument("--part-bytes", type=float, default=math.inf, help="of each, at most; what does not fit stays")
     running.add_argument("--trainings", type=int, default=8, help="GANs that train at a time")
     running.add_argument("--others", type=int, default=8, help="other jobs at a time")
     running.add_argument("--leave-out", nargs="*", default=[], choices=RULES, help="rules that are run here later")

@@ -1,6 +1,6 @@
 """The GAN's rates of src/ganaug/overview/gpu_rates.py, fitted to what benchmarks/gpu.py has measured.
 
-    python benchmarks/gpu.py --parts speed many --json rows.json        on the machine with the GPU
+    python benchmarks/gpu.py --parts speed --json rows.json        on the machine with the GPU
     python benchmarks/fit_gpu.py rows.json                              anywhere
 
 Prints the constants, what each row was measured at and is guessed at by them, and the table for docs/gpu.md. What rows
@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from ganaug.overview import gpu_rates
-from ganaug.overview.guesses import gan_gpu_seconds, gan_work_by_resolution
+from ganaug.overview.guesses import gan_gpu_seconds
 
 KINDS = ("float32", "tf32", "bfloat16", "float16")
 FULL = {"path_length_weight": 2, "half_resolutions": 4}  # what benchmarks/gan.py trains
@@ -32,7 +32,6 @@ def main() -> None:
     for name in ("GAN_PER_PRODUCT", "GAN_PER_VALUE"):
         print(name, "= {" + ", ".join(f'"{k}": {v:.2g}' for k, v in getattr(gpu_rates, name).items()) + "}")
     print(f"GAN_STEP = {gpu_rates.GAN_STEP:.2g}")
-    fit_sharing([row for row in measured if row.get("part") == "many" and not row.get("mps")])
     print("\nguessed over measured:")
     for row in speed:
         print(f"  {guessed(row) / row['seconds_per_kimg']:.2f}  {shape(row)}")
@@ -48,7 +47,7 @@ def complete(row: dict) -> dict:
 
     if "case" in row:
         return gpu.PLAIN | gpu.CASES[row["case"]] | row
-    return gpu.PLAIN | gpu.SMALL | gpu.TF32 | row if row.get("part") == "many" else row
+    return row
 
 
 def shape(row: dict) -> str:
@@ -80,16 +79,6 @@ def fit(rows: list[dict]) -> None:
     # From several beginnings: where the step is the bound of no row, or of all, nothing pulls at the rest.
     found = [least_squares(misses, [*begin[:6], begin[6] + log(f)]) for f in (0.01, 0.03, 0.1, 0.3, 1.0)]
     misses(min(found, key=lambda result: result.cost).x)
-
-
-def fit_sharing(rows: list[dict]) -> None:
-    """Prints how many times longer the card takes where trainings share it, by each row in which it is the bound."""
-    for row in rows:
-        card = row["batch"] * gpu_rates.gan_card_seconds(gan_work_by_resolution(row, row["resolution"]), row | FULL)
-        step = row["seconds_per_kimg"] * row["batch"] / 1000  # all trainings together
-        print(
-            f"{row['trainings']} trainings: {step:.4f} s a step of any, the card's alone {card:.4f}: {step / card:.2f}"
-        )
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     common.add_argument("--provenance", type=Path, help="JSON file for the provenance of the outputs")
 
     known, _ = common.parse_known_args(argv[1:])
+    may_use_gpu = known.device != "cpu" and any(word.partition("=")[0] == "--device" for word in argv)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read when the libraries load
         os.environ[name] = str(known.threads)
     os.environ["HF_HUB_OFFLINE"] = "1"  # what timm might fetch there has no known hash; see ganaug.downloads
@@ -75,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with attempts.recorded(known.log if first else None) as attempt:
             _start_log(known.log, ["python", "-m", "ganaug", *argv], first)
-            attempt.outcome = _run(argv, common, first, started, on_gpu="--device" in argv and known.device != "cpu")
+            attempt.outcome = _run(argv, common, first, started, on_gpu=may_use_gpu)
     except UserError as error:  # there is no place for the log
         print(f"{argv[0]}: {error}", file=sys.stderr)
         return 1
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str], common: argparse.ArgumentParser, first: bool, started: float, on_gpu: bool) -> str:
-    """Runs the stage and logs how it ends; returns that, by its name among the attempts. on_gpu: if there is one."""
+    """Runs the stage and logs how it ends; returns that, by its name among the attempts. on_gpu: if it can find one."""
     log, stage, module = logging.getLogger("ganaug"), argv[0], None
     try:
         if on_gpu and "RANK" not in os.environ:  # for the processes of torchrun they are chosen before it starts

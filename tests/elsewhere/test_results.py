@@ -63,11 +63,9 @@ def test_a_classifier_that_a_waiting_job_reads_comes_back_too(made, tmp_path):
     assert models == ["results/s/train_classifier/1/model.safetensors"]
 
 
-def test_where_not_all_fits_tables_come_before_images_and_these_before_generators(made, tmp_path, monkeypatch):
+def test_where_not_all_fits_tables_come_before_images_and_these_before_generators(made, tmp_path):
     folder, tried = made
-    monkeypatch.setattr(results, "PART_BYTES", 40_000)
-    monkeypatch.setattr(results, "PARTS", 2)
-    left = results.pack_results(tried, {}, folder, tmp_path / "out")
+    left = results.pack_results(tried, {}, folder, tmp_path / "out", count=2, most=40_000)
     assert left == [f"results/s/train_gan/{replicate}/generator.safetensors" for replicate in (1, 2)]
     parts = sorted((tmp_path / "out").iterdir())
     assert [part.name for part in parts] == ["results-1.tar", "results-2.tar"]

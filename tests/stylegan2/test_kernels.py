@@ -8,7 +8,7 @@ import torch
 from ganaug.stylegan2 import ada_geometry, kernels
 from ganaug.stylegan2.ada import draw_geometry
 from ganaug.stylegan2.kernels import Activate, Fir, Read
-from ganaug.stylegan2.ops import blur, downsample, fir_kernel, kernels_work, upsample
+from ganaug.stylegan2.ops import blur, bound, downsample, fir_kernel, kernels_work, upsample
 
 KERNEL = fir_kernel()
 FILTERS = {
@@ -111,6 +111,15 @@ def test_an_activation_and_its_first_and_second_derivatives(shape, scaled, biase
 
     for a, b in zip(results(by_operations), results(Activate.apply), strict=True):
         torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5 * (a.detach().abs().max().item() + 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_is_clamped_passes_no_gradient(dtype):
+    """Though the discriminator's bound, 256 sqrt(1/2), is no number of 16 bits."""
+    x = torch.tensor([100.0, 500.0, -100.0, -5000.0], dtype=dtype).view(1, 1, 2, 2).requires_grad_()
+    y = Activate.apply(x, None, None, None, 0.2, bound(math.sqrt(0.5), dtype))
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(gradient.flatten().float(), torch.tensor([1.0, 0.0, 0.2, 0.0]), rtol=0, atol=1e-3)
 
 
 def test_a_lost_number_stays_one():

@@ -3,6 +3,7 @@
 import io
 import json
 import lzma
+import math
 import multiprocessing
 import os
 import tarfile
@@ -17,7 +18,6 @@ from ganaug.errors import UserError
 from ganaug.files import read_json, sha256_of
 
 RECORD = "elsewhere.json"
-PART_BYTES, PARTS = 16_400_000, 4  # of a file that comes back, and how many
 PRESET = 2  # of xz: a third of the default's time
 
 
@@ -48,8 +48,10 @@ def heavy(path: str) -> bool:
     return Path(path).suffix in (".npy", ".safetensors")
 
 
-def pack_results(tried: list[Attempt], record: dict, folder: Path, out: Path) -> list[str]:
-    """Writes results-1.tar, … to `out`, at most PARTS of at most PART_BYTES; returns the files that did not fit.
+def pack_results(
+    tried: list[Attempt], record: dict, folder: Path, out: Path, count: int = 1, most: float = math.inf
+) -> list[str]:
+    """Writes results-1.tar, … to `out`, at most `count` of at most `most` bytes; returns the files that did not fit.
 
     record: of the run; it goes into the first. Each group of files is compressed by itself, all cores at once.
     """
@@ -58,9 +60,9 @@ def pack_results(tried: list[Attempt], record: dict, folder: Path, out: Path) ->
     blobs = [tar_of({RECORD: json.dumps(record).encode()})]
     with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
         packed = pool.imap(partial(tar_of_files, folder), groups)
-        parts = [[blobs.pop()]] + [[] for _ in range(PARTS - 1)]
+        parts = [[blobs.pop()]] + [[] for _ in range(count - 1)]
         for group, blob in zip(groups, packed, strict=True):
-            place = next((part for part in parts if size_of([*part, blob]) <= PART_BYTES), None)
+            place = next((part for part in parts if size_of([*part, blob]) <= most), None)
             if place is None:
                 left_out += group
             else:

@@ -92,9 +92,9 @@ def size_of(path: Path) -> int:
 def _so_far(job: Job, plan: Plan, on_gpu: bool, sharing: int) -> Cost:
     tries, done = attempts.read(job.log), all(output.exists() for output in job.outputs)
     measured = _measured(job, tries, on_gpu) if done else None
-    used = sum((_hours(attempt, job, on_gpu) for attempt in tries), Hours())
+    used = sum((_hours(attempt, job, on_gpu, sharing) for attempt in tries), Hours())
     if not tries and measured:
-        used = Hours(measured.seconds * measured.gpus / 3600, measured.cpu_seconds / 3600)
+        used = Hours(measured.seconds * measured.gpus / sharing / 3600, measured.cpu_seconds / 3600)
     disk = sum(size_of(path) for path in [*job.outputs, job.checkpoints] if path)
     has = job.gpus if on_gpu else 0
     guessed = guess(job.rule, job.wildcards, plan.study, plan.images, job.threads, has, sharing)
@@ -129,8 +129,8 @@ def _gpus(attempt: Attempt, on_gpu: bool) -> int:
     return attempt.processes if used else 0
 
 
-def _hours(attempt: Attempt, job: Job, on_gpu: bool) -> Hours:
-    return Hours(attempt.lasted * _gpus(attempt, on_gpu) / 3600, _cpu_seconds(attempt, job) / 3600)
+def _hours(attempt: Attempt, job: Job, on_gpu: bool, sharing: int) -> Hours:
+    return Hours(attempt.lasted * _gpus(attempt, on_gpu) / sharing / 3600, _cpu_seconds(attempt, job) / 3600)
 
 
 def _complete(ours: list[Cost], sharing: int) -> None:
@@ -154,7 +154,7 @@ def _complete(ours: list[Cost], sharing: int) -> None:
         on = cost.job.gpus * cost.on_gpu / sharing
         cost.total = Hours(cost.seconds * on / 3600, cost.seconds * threads / 3600)
         if not cost.done:
-            begun = sum((_hours(attempt, cost.job, cost.on_gpu) for attempt in _towards(cost)), Hours())
+            begun = sum((_hours(attempt, cost.job, cost.on_gpu, sharing) for attempt in _towards(cost)), Hours())
             cost.left = Hours(max(0.0, cost.total.gpu - begun.gpu), max(0.0, cost.total.cpu - begun.cpu))
 
 

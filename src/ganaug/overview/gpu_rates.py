@@ -8,13 +8,13 @@ CARD = "NVIDIA H100"  # as the estimate names it
 
 # A GAN's training, all phases on average. Seconds of the card for a million multiplications and for a million values
 # of feature maps (`guesses.gan_work` counts both), by the precision of the blocks they are in: fitted by
-# benchmarks/fit_gpu.py to seven rows, none of which they miss by more than 2 %. float16, which has no row, is taken
+# benchmarks/fit_gpu.py to six rows, none of which they miss by more than 2 %. float16, which has no row, is taken
 # for bfloat16.
 GAN_PER_PRODUCT = {"float32": 9.4e-7, "tf32": 5.2e-8, "bfloat16": 5.1e-8, "float16": 5.1e-8}
 GAN_PER_VALUE = {"float32": 6.9e-5, "tf32": 6.9e-5, "bfloat16": 2.7e-5, "float16": 2.7e-5}
 # Least seconds of a step: its thousands of kernels one after the other, however little each has to do.
 GAN_STEP = 0.018
-# Samples a second: at most so many, and by the share that a sample takes of an image's training in float32.
+# Samples a second, at most. A sample takes at least this share of the seconds of training on an image in float32.
 SAMPLES, SAMPLE_SHARE = 1900.0, 0.06
 
 # Images a second that the card trains a classifier on, of 224 x 224, by network and precision, where nothing else is

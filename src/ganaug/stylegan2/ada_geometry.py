@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ganaug.stylegan2.ops import kernels_work
+from ganaug.stylegan2.ops import use_kernels
 
 # Low-pass filter of the symlet wavelet with 6 vanishing moments (Daubechies 1992, table 6.3): orthogonal to its even
 # shifts, so that sampling up and down again without a warp between gives the image back.
@@ -108,7 +108,7 @@ def warp(images: Tensor, geometry: Tensor) -> Tensor:
     """
     size = images.shape[2]
     up, down = _resampling(size, images.dtype, images.device)
-    if images.is_cuda and kernels_work(images.device):
+    if use_kernels(images):
         from ganaug.stylegan2.kernels import Read
 
         up = up[1:-2]  # the kernel needs no zeros about the image

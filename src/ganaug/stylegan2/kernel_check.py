@@ -3,6 +3,7 @@
 Asked once a process, before a kernel is used: compilers and cards are many, and a wrong filter would still train.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ganaug.stylegan2.ada_geometry import fine_samples, geometry_matrix, read_fine, reading_matrix
 from ganaug.stylegan2.kernels import Activate, Fir, Read
-from ganaug.stylegan2.ops import activate, blur, downsample, fir_kernel, upsample
+from ganaug.stylegan2.ops import LRELU_SLOPE, activate, blur, bound, downsample, fir_kernel, upsample
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.01}  # of a result's largest magnitude
 SIDE = 4
@@ -42,18 +43,19 @@ def check_kernels(device: torch.device) -> None:
     ):
         _compare(name, kernel, operation, [x], device, dtype, draw)
 
+    limit = bound(math.sqrt(0.5), torch.float16)  # the discriminator's
     inputs = [x, draw(2, 3), draw(3), draw(2, 1, SIDE, SIDE)]
     _compare(
         "activation",
-        lambda v, scale, bias, noise: Activate.apply(v, scale, bias, noise, 0.2, float("inf")),
+        lambda v, scale, bias, noise: Activate.apply(v, scale, bias, noise, LRELU_SLOPE, math.inf),
         lambda v, scale, bias, noise: activate(v * 1, bias, scale, noise),
         *(inputs, device, torch.float32, draw),
     )
     _compare(
         "clamp",
-        lambda v: Activate.apply(v, None, None, None, 1.0, 1.0),
-        lambda v: v.clamp(-1, 1),
-        *([x], device, torch.float32, draw),
+        lambda v: Activate.apply(v, None, None, None, 1.0, limit),
+        lambda v: v.clamp(-limit, limit),
+        *([200 * x], device, torch.float16, draw),
     )
 
     numbers = {

@@ -1,8 +1,8 @@
-"""Resampling and modulated convolution, in ordinary differentiable operations (any order of derivative).
+"""Resampling, convolution and activation, differentiable any number of times.
 
 Activations are kept in the channels-last memory format, in which CPU and GPU convolutions are fastest; no function
-here depends on it. All tensors are floating point, images and activations [N, C, H, W]. On a GPU the filters are
-kernels of our own where Triton is there, which comes with PyTorch for CUDA on Linux.
+here depends on it. All tensors are floating point, images and activations [N, C, H, W]. On a GPU filters and
+activations are the Triton kernels of `kernels`, where these work; elsewhere they are PyTorch's operations.
 """
 
 import logging
@@ -91,10 +91,10 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, gain: float = 1.0)
     A matrix product, whose result is channels-last. (A convolution takes an image of one channel for channels-first,
     and gives its output that layout.)
     """
-    if x.is_cuda and kernels_work(x.device):
+    if use_kernels(x):
         y = F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0]).permute(0, 3, 1, 2)
         if bias is not None or y.element_size() == 2:
-            y = _activated(y, None, bias, None, 1.0 if bias is None else LRELU_SLOPE, gain)
+            y = _activated(y, None, bias, None, 1.0 if bias is None else LRELU_SLOPE, bound(gain, y.dtype))
         return y
     y = F.linear(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias)
     if bias is not None:
@@ -118,9 +118,9 @@ def activate(
     bias: [C]; scale: [N, C]; noise: broadcastable to [N, 1, H, W]. gain * lrelu(x) = lrelu(gain * x), so callers fold
     all gains into what makes x, and tell `gain` for the bound.
     """
-    if x.is_cuda and kernels_work(x.device):
+    if use_kernels(x):
         noise = None if noise is None else noise.reshape(-1, 1, *x.shape[2:])
-        return _activated(x, scale, bias, noise, LRELU_SLOPE, gain)
+        return _activated(x, scale, bias, noise, LRELU_SLOPE, bound(gain, x.dtype))
     bias = bias.to(x.dtype)[:, None, None]
     x = x.add_(bias) if scale is None else torch.addcmul(bias, x, scale.to(x.dtype)[:, :, None, None])
     if noise is not None:
@@ -129,11 +129,17 @@ def activate(
 
 
 def _activated(
-    x: Tensor, scale: Tensor | None, bias: Tensor | None, noise: Tensor | None, slope: float, gain: float
+    x: Tensor, scale: Tensor | None, bias: Tensor | None, noise: Tensor | None, slope: float, limit: float
 ) -> Tensor:
     from ganaug.stylegan2.kernels import Activate
 
-    return Activate.apply(x, scale, bias, noise, slope, CLAMP * gain if x.element_size() == 2 else math.inf)
+    return Activate.apply(x, scale, bias, noise, slope, limit)
+
+
+@lru_cache(maxsize=8)
+def bound(gain: float, dtype: torch.dtype) -> float:
+    """That of `clamp` as a type of 16 bits stores it, so that a clamped value equals it; infinite for others."""
+    return torch.tensor(CLAMP * gain, dtype=dtype).item() if dtype.itemsize == 2 else math.inf
 
 
 def blur(x: Tensor, kernel: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
@@ -141,7 +147,7 @@ def blur(x: Tensor, kernel: Tensor, padding: int, stride: int = 1, gain: float =
 
     kernel: that of `fir_kernel`, on x's device. It is symmetric, so that convolution and correlation are the same.
     """
-    if x.is_cuda and kernels_work(x.device):
+    if use_kernels(x):
         height, width = ((side + 2 * padding - 4) // stride + 1 for side in x.shape[2:])
         return _fir(x, 1, stride, padding, (height, width), gain)
     weight = (kernel * gain).to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
@@ -150,7 +156,7 @@ def blur(x: Tensor, kernel: Tensor, padding: int, stride: int = 1, gain: float =
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, C, 2H, 2W]: zeros between the samples, then the filter with gain 4."""
-    if x.is_cuda and kernels_work(x.device):
+    if use_kernels(x):
         return _fir(x, 2, 1, 2, (2 * x.shape[2], 2 * x.shape[3]), 4.0)
     weight = (kernel * 4).to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
     return convolve(x, weight, stride=2, padding=1, transposed=True, groups=x.shape[1])
@@ -161,6 +167,10 @@ def downsample(x: Tensor, kernel: Tensor) -> Tensor:
     return blur(x, kernel, padding=1, stride=2)
 
 
+def use_kernels(x: Tensor) -> bool:
+    return x.is_cuda and kernels_work(x.device)
+
+
 @lru_cache(maxsize=8)
 def kernels_work(device: torch.device) -> bool:
     """Whether the kernels run on a GPU and are right; else the log says why, and PyTorch's operations are used."""
@@ -168,11 +178,13 @@ def kernels_work(device: torch.device) -> bool:
         from ganaug.stylegan2.kernel_check import check_kernels
 
         check_kernels(device)
+    except torch.OutOfMemoryError:
+        raise  # the job lacks memory; its arithmetic must not depend on that
     except Exception as error:  # whatever a compiler can say
         what = (str(error) or type(error).__name__).strip().splitlines()[-1]
         log.warning(
-            "the GAN's kernels for GPUs can't be used here, and without them it is several times slower; Triton, which "
-            "compiles them, needs a C compiler and Python's headers (Debian: gcc and python3-dev). What failed: %s",
+            "PyTorch's operations replace the GAN's kernels for GPUs, and take several times as long: %s (Triton compiles "
+            "the kernels; it needs a C compiler and Python's headers, on Debian gcc and python3-dev)",
             what,
         )
         return False
@@ -205,12 +217,7 @@ def modulated_convolution(x: Tensor, weight: Tensor, styles: Tensor, kernel: Ten
     samples. With `kernel` the output is twice the size: transposed convolution with stride 2, then the low-pass filter.
     """
     weight = weight.to(x.dtype)
-    if x.is_cuda and kernels_work(x.device):
-        from ganaug.stylegan2.kernels import Activate
-
-        x = Activate.apply(x, styles, None, None, 1.0, math.inf)
-    else:
-        x = x * styles.to(x.dtype)[:, :, None, None]
+    x = _activated(x, styles, None, None, 1.0, math.inf) if use_kernels(x) else x * styles.to(x.dtype)[:, :, None, None]
     if kernel is None:
         return convolve(x, weight, padding=1)
     return blur(convolve(x, weight.transpose(0, 1), stride=2, transposed=True), kernel, padding=1, gain=4.0)
