@@ -123,6 +123,10 @@ def test_jobs_that_share_a_gpu_take_their_part_of_its_hours(lab):
     alone, shared = costs(plan), costs(plan, sharing=4)
     assert shared[0].total.gpu == pytest.approx(shared[0].seconds / 4 / 3600)
     assert shared[0].seconds >= alone[0].seconds and wall_clock(shared, 1, None) < wall_clock(alone, 1, None)
+    attempt(jobs[0], outcome="stopped", seconds=3600, cpu_seconds=60.0, device="NVIDIA H100", processes=1)
+    begun, before = (costs(plan, sharing=4)[0], shared[0])
+    assert begun.used.gpu == pytest.approx(1 / 4)
+    assert begun.left.gpu == pytest.approx(max(0, before.left.gpu - 1 / 4))
     with pytest.raises(UserError, match="--per-gpu 0"):
         report(plan, sharing=0)
 

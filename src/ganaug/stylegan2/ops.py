@@ -183,8 +183,8 @@ def kernels_work(device: torch.device) -> bool:
     except Exception as error:  # whatever a compiler can say
         what = (str(error) or type(error).__name__).strip().splitlines()[-1]
         log.warning(
-            "PyTorch's operations replace the GAN's kernels for GPUs, and take several times as long: %s (Triton compiles "
-            "the kernels; it needs a C compiler and Python's headers, on Debian gcc and python3-dev)",
+            "PyTorch's operations replace the GAN's kernels and take several times as long: %s (Triton compiles the "
+            "kernels; it needs a C compiler and Python's headers, on Debian gcc and python3-dev)",
             what,
         )
         return False
