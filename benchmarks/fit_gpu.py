@@ -1,7 +1,7 @@
 """The GAN's rates of src/ganaug/overview/gpu_rates.py, fitted to what benchmarks/gpu.py has measured.
 
     python benchmarks/gpu.py --parts speed --json rows.json        on the machine with the GPU
-    python benchmarks/fit_gpu.py rows.json                              anywhere
+    python benchmarks/fit_gpu.py rows.json                              anywhere; or benchmarks/measured/h100.json
 
 Prints the constants, what each row was measured at and is guessed at by them, and the table for docs/gpu.md. What rows
 can't tell (a precision that none has, say) stays as gpu_rates has it.
@@ -25,7 +25,9 @@ FULL = {"path_length_weight": 2, "half_resolutions": 4}  # what benchmarks/gan.p
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, nargs="+", help="JSON files of benchmarks/gpu.py")
-    rows = [row for path in parser.parse_args().rows for row in json.loads(path.read_text())]
+    found = [json.loads(path.read_text()) for path in parser.parse_args().rows]
+    every = [row for rows in found for row in (rows["rows"] if isinstance(rows, dict) else rows)]
+    rows = list({row["case"]: row for row in every if "case" in row}.values())  # of each case the last
     measured = [row for row in map(complete, rows) if "seconds_per_kimg" in row]
     speed = [row for row in measured if row.get("part") == "speed" and row["p"] and not row["cudnn_benchmark"]]
     fit(speed)

@@ -78,11 +78,13 @@ def main():
         for row in globals()[args.parts[0]](args):
             print(json.dumps(row), flush=True)
         return
-    rows = []
+    rows: list[dict] = []
     for part in args.parts:
         rows += run_part(part, sys.argv[1:], args.seconds or LIMITS[part])
         if args.json:
             args.json.write_text(json.dumps(rows, indent=1))
+    if wrong := [row for row in rows if "error" in row or row.get("ok") is False]:
+        sys.exit(f"{len(wrong)} of {len(rows)} rows went wrong")
 
 
 def run_part(part: str, arguments: list[str], limit: float) -> list[dict]:

@@ -21,6 +21,24 @@ def check_precision(precision: str, device: torch.device, setting: str) -> None:
     """Raises UserError for 16 bits on a CPU, most of which take minutes for what takes seconds in float32."""
     if precision != "float32" and device.type == "cpu":
         raise UserError(f"{setting}: {precision} is for GPUs, and this job runs on a CPU; write `{setting}: float32`")
+    check_capability(precision, device, setting)
+
+
+def check_capability(precision: str, device: torch.device, setting: str) -> None:
+    """Raises UserError for bfloat16 on a GPU that does not compute in it."""
+    if device.type == "cuda":
+        refuse_without_bfloat16(precision, torch.cuda.get_device_capability(device), setting)
+
+
+def refuse_without_bfloat16(precision: str, capability: tuple[int, int], setting: str) -> None:
+    """capability: of a GPU, (major, minor); bfloat16 came with 8.0, Ampere."""
+    if precision == "bfloat16" and capability < (8, 0):
+        number = ".".join(map(str, capability))
+        other = "float16" if setting.startswith("gan") else "float32"
+        raise UserError(
+            f"{setting}: bfloat16 wants a GPU of compute capability 8.0 or more, and this one has {number}; write "
+            f"`{setting}: {other}`"
+        )
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from ganaug.stylegan2 import ada_geometry, kernels
+from ganaug.stylegan2 import ada_geometry, kernels, ops
 from ganaug.stylegan2.ada import draw_geometry
-from ganaug.stylegan2.kernels import Activate, Fir, Read
+from ganaug.stylegan2.kernels import Activate, AffineSample, UpFirDn
 from ganaug.stylegan2.ops import blur, bound, downsample, fir_kernel, kernels_work, upsample
 
 KERNEL = fir_kernel()
@@ -40,13 +40,13 @@ def test_the_filter_is_that_of_depthwise_convolutions(name, channels):
     torch.manual_seed(0)
     expected, mode = FILTERS[name]
     x = channels_last(1, channels, 8, 8)
-    for a, b in zip(derivatives(expected, x), derivatives(lambda x: Fir.apply(x, *mode), x), strict=True):
+    for a, b in zip(derivatives(expected, x), derivatives(lambda x: UpFirDn.apply(x, *mode), x), strict=True):
         torch.testing.assert_close(b, a, rtol=0, atol=2e-6)
 
 
 def test_the_filter_keeps_16_bits():
     x = channels_last(1, 16, 8, 8)
-    y = Fir.apply(x.bfloat16(), 1, 1, 2, (9, 9), 1.0)
+    y = UpFirDn.apply(x.bfloat16(), 1, 1, 2, (9, 9), 1.0)
     assert y.dtype == torch.bfloat16 and y.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(y.float(), blur(x, KERNEL, 2), rtol=0.01, atol=0.02)
 
@@ -61,7 +61,7 @@ def test_reading_through_a_matrix_is_gathering(channels, size, seed):
 
     def kernel(x):
         matrix = ada_geometry.reading_matrix(geometry, size)
-        return Read.apply(up[1:-2] @ x @ up[1:-2].T, matrix, ada_geometry.fine_samples(size))
+        return AffineSample.apply(up[1:-2] @ x @ up[1:-2].T, matrix, ada_geometry.fine_samples(size))
 
     def gather(x):
         return ada_geometry.read_fine(up @ x @ up.T, geometry, size)
@@ -84,7 +84,8 @@ def by_operations(x, scale, bias, noise, slope, limit):
         ((2, 6, 18, 18), True, True, 2, 0.2, math.inf),  # more pixels than one program sums
         ((2, 6, 5, 5), False, True, 0, 0.2, 1.0),
         ((2, 32, 4, 4), True, False, 0, 1.0, math.inf),
-        ((2, 3, 4, 4), True, True, 1, 0.2, 1.5),
+        ((2, 3, 18, 18), True, True, 1, 0.2, 1.5),
+        ((1, 1, 17, 17), True, True, 1, 0.2, math.inf),
         ((1, 70, 4, 4), False, False, 0, 1.0, 1.0),
     ],
 )
@@ -132,19 +133,23 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("name", "of"), [("blur", "Fir"), ("activation", "Activate"), ("activation", "Slope"), ("reading", "Spread")]
+    ("name", "of"),
+    [
+        *(("blur", "UpFirDn"), ("activation", "Activate")),
+        *(("activation", "ActivationGradient"), ("reading", "AffineSampleAdjoint")),
+    ],
 )
 def test_a_kernel_that_is_wrong_is_not_used(name, of, monkeypatch, caplog):
     """Kernels are compared on the card before their first use; here with one of them off by a hundredth."""
     right = getattr(kernels, of).apply
     monkeypatch.setattr(getattr(kernels, of), "apply", lambda *given: 1.01 * right(*given))
-    kernels_work.cache_clear()
+    ops._work.cache_clear()
     assert not kernels_work(CPU) and f"the kernel for {name} is wrong by" in caplog.text
-    kernels_work.cache_clear()
+    ops._work.cache_clear()
 
 
 def test_kernels_that_are_right_are_used():
-    kernels_work.cache_clear()
+    ops._work.cache_clear()
     with torch.inference_mode():
         assert kernels_work(CPU)
-    kernels_work.cache_clear()
+    ops._work.cache_clear()

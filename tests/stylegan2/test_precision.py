@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ganaug.checkpoint import Checkpoints
-from ganaug.gpu import set_arithmetic
+from ganaug.errors import UserError
+from ganaug.gpu import refuse_without_bfloat16, set_arithmetic
 from ganaug.seeding import set_determinism
 from ganaug.stylegan2 import data as gan_data
 from ganaug.stylegan2.data import Stream
@@ -115,6 +116,14 @@ def test_images_held_on_the_device_come_as_those_read_from_the_file(monkeypatch)
         for a, b in zip(held.batch(position, 8), expected.batch(position, 8), strict=True):
             assert torch.equal(a, b)
     assert np.array_equal(held.held.numpy(), data.images)  # flipping left them as they are
+
+
+def test_bfloat16_is_refused_before_ampere():
+    for capability in ((8, 0), (9, 0)):
+        refuse_without_bfloat16("bfloat16", capability, "gan.precision")
+    refuse_without_bfloat16("float16", (7, 5), "gan.precision")
+    with pytest.raises(UserError, match=r"has 7\.5; write `gan\.precision: float16`"):
+        refuse_without_bfloat16("bfloat16", (7, 5), "gan.precision")
 
 
 def test_gpu_arithmetic_is_exact_unless_asked_otherwise():

@@ -57,7 +57,7 @@ def hue_rotation(angle: Tensor) -> Tensor:
     identity, luma = _luma_projection(angle)
     cross = _cross_product(angle.device).to(luma) / math.sqrt(3)
     chroma = identity - luma
-    chroma[3, 3] = 0
+    chroma[3:, 3:] = 0
     fixed = identity - chroma
     c, s = angle.cos()[:, None, None], angle.sin()[:, None, None]
     return fixed + c * chroma + s * cross
@@ -67,7 +67,7 @@ def saturation_scaling(s: Tensor) -> Tensor:
     """Scales the chroma, what is left of a colour without its luma."""
     identity, luma = _luma_projection(s)
     fixed = luma.clone()
-    fixed[3, 3] = 1
+    fixed[3:, 3:] = 1
     return fixed + s[:, None, None] * (identity - fixed)
 
 

@@ -109,10 +109,10 @@ def warp(images: Tensor, geometry: Tensor) -> Tensor:
     size = images.shape[2]
     up, down = _resampling(size, images.dtype, images.device)
     if use_kernels(images):
-        from ganaug.stylegan2.kernels import Read
+        from ganaug.stylegan2.kernels import AffineSample
 
         up = up[1:-2]  # the kernel needs no zeros about the image
-        read = Read.apply(up @ images @ up.T, reading_matrix(geometry, size), fine_samples(size))
+        read = AffineSample.apply(up @ images @ up.T, reading_matrix(geometry, size), fine_samples(size))
     else:
         read = read_fine(up @ images @ up.T, geometry, size)
     return down @ read @ down.T

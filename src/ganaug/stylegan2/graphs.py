@@ -15,19 +15,20 @@ from torch import Tensor
 
 
 class Recorder:
-    """Runs phases; on a GPU each is run as it is the first time, then recorded, and replayed from then on.
+    """Runs phases; where active, each is run as it is the first time, then recorded, and replayed from then on.
 
-    active: False runs all phases as they are, always. The draws of a phase come from `generator`, which PyTorch knows
-    how to record; reseeded before a step, a replayed phase draws what the phase itself would.
+    active: for a GPU alone; False runs all phases as they are, always. A phase draws from `generator`, which PyTorch
+    knows how to record. Reseeded before a step, a replayed phase draws what the phase itself would.
     """
 
     def __init__(self, device: torch.device, active: bool):
-        self.device, self.active = device, active and device.type == "cuda"
-        self.generator = torch.Generator(device)
+        self.device, self.active = device, active
         if device.type == "cuda":
             torch.cuda.init()
             index = torch.cuda.current_device() if device.index is None else device.index
             self.generator = torch.cuda.default_generators[index]
+        else:
+            self.generator = torch.Generator(device)
         self.stream = torch.cuda.Stream(device) if self.active else None
         self.kept: dict[str, Tensor] = {}
         self.forget()
@@ -50,7 +51,11 @@ class Recorder:
         outside.wait_stream(self.stream)
 
     def run(self, phase: Hashable, function: Callable[[], None]) -> None:
-        """Runs `function`, or replays what was recorded as `phase`. Recordings share memory, so no result may stay."""
+        """Runs `function`; where active, as it is the first time and as a CUDA graph from then on.
+
+        phase: name of the graph. All graphs share one pool of memory, so a tensor that a phase makes is void once
+        another phase runs: results go into tensors that were there before.
+        """
         if not self.active:
             function()
         elif phase not in self.graphs:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganaug.stylegan2.ada_geometry import fine_samples, geometry_matrix, read_fine, reading_matrix
-from ganaug.stylegan2.kernels import Activate, Fir, Read
+from ganaug.stylegan2.kernels import Activate, AffineSample, UpFirDn
 from ganaug.stylegan2.ops import LRELU_SLOPE, activate, blur, bound, downsample, fir_kernel, upsample
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.01}  # of a result's largest magnitude
@@ -35,16 +35,18 @@ def check_kernels(device: torch.device) -> None:
         (
             "blur",
             torch.float32,
-            lambda v: Fir.apply(v, 1, 1, 2, (SIDE + 1, SIDE + 1), 1.0),
+            lambda v: UpFirDn.apply(v, 1, 1, 2, (SIDE + 1, SIDE + 1), 1.0),
             lambda v: blur(v, filter_, 2),
         ),
-        ("upsample", torch.float32, lambda v: Fir.apply(v, 2, 1, 2, twice, 4.0), lambda v: upsample(v, filter_)),
-        ("downsample", torch.float16, lambda v: Fir.apply(v, 1, 2, 1, half, 1.0), lambda v: downsample(v, filter_)),
+        ("upsample", torch.float32, lambda v: UpFirDn.apply(v, 2, 1, 2, twice, 4.0), lambda v: upsample(v, filter_)),
+        ("downsample", torch.float16, lambda v: UpFirDn.apply(v, 1, 2, 1, half, 1.0), lambda v: downsample(v, filter_)),
     ):
         _compare(name, kernel, operation, [x], device, dtype, draw)
 
     limit = bound(math.sqrt(0.5), torch.float16)  # the discriminator's
-    inputs = [x, draw(2, 3), draw(3), draw(2, 1, SIDE, SIDE)]
+    # More pixels than one program sums.
+    many = draw(2, 3, 17, 17).contiguous(memory_format=torch.channels_last)
+    inputs = [many, draw(2, 3), draw(3), draw(2, 1, 17, 17)]
     _compare(
         "activation",
         lambda v, scale, bias, noise: Activate.apply(v, scale, bias, noise, LRELU_SLOPE, math.inf),
@@ -71,7 +73,7 @@ def check_kernels(device: torch.device) -> None:
     matrix = reading_matrix(geometry, SIDE)
     _compare(
         "reading",
-        lambda v: Read.apply(v, matrix.to(v.device), fine_samples(SIDE)),
+        lambda v: AffineSample.apply(v, matrix.to(v.device), fine_samples(SIDE)),
         lambda v: read_fine(torch.nn.functional.pad(v, (1, 2, 1, 2)), geometry, SIDE),
         *([draw(1, 1, 6 * SIDE - 4, 6 * SIDE - 4)], device, torch.float32, draw),
     )
@@ -90,8 +92,9 @@ def _compare(
     g, weights = draw(*shape), [draw(*value.shape) for value in inputs]
 
     def results(function: Callable[..., Tensor], where: torch.device, dtype: torch.dtype) -> list[Tensor]:
-        given = [value.to(where, dtype, copy=True).requires_grad_() for value in inputs]
-        out, gradient = function(*given), g.to(where, dtype).requires_grad_()
+        given = [value.detach().to(where, dtype, copy=True).requires_grad_() for value in inputs]
+        out, gradient = function(*given), g.to(where, dtype, copy=True).requires_grad_()
+        # Without create_graph: the kernel that makes all gradients in one pass.
         once = torch.autograd.grad(out, given, gradient, retain_graph=True)
         first = torch.autograd.grad(out, given, gradient, create_graph=True)
         (second,) = torch.autograd.grad(first, gradient, [weight.to(where, dtype) for weight in weights])

@@ -21,7 +21,7 @@ BLOCK = 1024  # elements of an output that one program makes
 PIXELS = 256  # over which a program sums a gradient
 
 
-class Fir(torch.autograd.Function):
+class UpFirDn(torch.autograd.Function):
     """x [N, C, H, W] filtered with the 4x4 binomial kernel, taps (1, 3, 3, 1) / 8 along each axis.
 
     y[o] = gain * sum over k of f[k] * z[o * down + k - pad], where z is x with up - 1 zeros between its samples, and 0
@@ -42,7 +42,7 @@ class Fir(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        return Fir.apply(g, *ctx.mode), None, None, None, None, None
+        return UpFirDn.apply(g, *ctx.mode), None, None, None, None, None
 
 
 @triton.jit(do_not_specialize=["height", "width", "out_height", "out_width", "pad"])
@@ -84,7 +84,7 @@ def _fir(
     tl.store(place, total * gain, (column < out_width)[:, None] & (c < channels)[None, :])
 
 
-class Read(torch.autograd.Function):
+class AffineSample(torch.autograd.Function):
     """Images [N, C, H, H] read bilinearly, 0 beyond: [N, C, size, size].
 
     matrix: float32 [N, 2, 3]; output (column, row) reads at (x, y) = matrix @ (column, row, 1), in samples of the
@@ -103,11 +103,11 @@ class Read(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        return Spread.apply(g, *ctx.saved_tensors, ctx.size), None, None
+        return AffineSampleAdjoint.apply(g, *ctx.saved_tensors, ctx.size), None, None
 
 
-class Spread(torch.autograd.Function):
-    """The adjoint of Read, [N, C, S, S] to [N, C, size, size]: a sample gathers from all outputs that have read it."""
+class AffineSampleAdjoint(torch.autograd.Function):
+    """The adjoint of AffineSample, [N, C, S, S] to [N, C, size, size]: a sample gathers from all that have read it."""
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, matrix: Tensor, size: int) -> Tensor:
@@ -121,7 +121,7 @@ class Spread(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gg: Tensor) -> tuple[Tensor | None, ...]:
-        return Read.apply(gg, *ctx.saved_tensors, ctx.size), None, None
+        return AffineSample.apply(gg, *ctx.saved_tensors, ctx.size), None, None
 
 
 @triton.jit
@@ -229,7 +229,7 @@ class Activate(torch.autograd.Function):
         if not torch.is_grad_enabled():
             return *Activate.gradients(ctx, g), None, None
         x, scale, y = ctx.saved_tensors  # the same from operations that have derivatives
-        g = Slope.apply(g, y, *ctx.mode)
+        g = ActivationGradient.apply(g, y, *ctx.mode)
         for_bias = None if ctx.of_bias is None else g.sum((0, 2, 3)).to(ctx.of_bias)
         for_noise = None
         if ctx.of_noise is not None:
@@ -251,12 +251,12 @@ class Activate(torch.autograd.Function):
         for_x = torch.empty_like(g)
         sums = torch.empty(2, n, blocks, channels, dtype=torch.float32, device=g.device)
         noise = torch.empty(n, 1, *g.shape[2:], dtype=torch.float32, device=g.device) if ctx.of_noise else None
-        _activate_back[(n, blocks)](
+        _activate_backward[(n, blocks)](
             *(g, y, g if x is None else x, g if scale is None else scale, for_x),
             *(sums[0], sums[1], g if noise is None else noise),
             *(pixels, channels, limit, slope, slope != 1 or limit < math.inf),
             *(scale is not None, ctx.of_bias is not None, noise is not None),
-            *(PIXELS, max(1, 2 * BLOCK // across), across),
+            *(PIXELS, min(PIXELS, max(1, 2 * BLOCK // across)), across),
         )
         for_scale = None if scale is None else sums[1].sum(1).to(scale.dtype)
         for_bias = None if ctx.of_bias is None else sums[0].sum((0, 1)).to(ctx.of_bias)
@@ -265,7 +265,7 @@ class Activate(torch.autograd.Function):
         return for_x, for_scale, for_bias, noise
 
 
-class Slope(torch.autograd.Function):
+class ActivationGradient(torch.autograd.Function):
     """g times the derivative that `Activate` has where its output is y; by y itself that is constant."""
 
     @staticmethod
@@ -279,7 +279,7 @@ class Slope(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gg: Tensor) -> tuple[Tensor | None, ...]:
-        return Slope.apply(gg, *ctx.saved_tensors, *ctx.mode), None, None, None
+        return ActivationGradient.apply(gg, *ctx.saved_tensors, *ctx.mode), None, None, None
 
 
 @triton.jit
@@ -333,7 +333,7 @@ def _activate(
 
 
 @triton.jit(do_not_specialize=["pixels"])
-def _activate_back(
+def _activate_backward(
     g,
     y,
     x,

@@ -171,9 +171,14 @@ def use_kernels(x: Tensor) -> bool:
     return x.is_cuda and kernels_work(x.device)
 
 
-@lru_cache(maxsize=8)
 def kernels_work(device: torch.device) -> bool:
     """Whether the kernels run on a GPU and are right; else the log says why, and PyTorch's operations are used."""
+    index = torch.cuda.current_device() if device.type == "cuda" and device.index is None else device.index
+    return _work(torch.device(device.type, index))
+
+
+@lru_cache(maxsize=8)
+def _work(device: torch.device) -> bool:
     try:
         from ganaug.stylegan2.kernel_check import check_kernels
 
@@ -186,15 +191,16 @@ def kernels_work(device: torch.device) -> bool:
             "PyTorch's operations replace the GAN's kernels and take several times as long: %s (Triton compiles the "
             "kernels; it needs a C compiler and Python's headers, on Debian gcc and python3-dev)",
             what,
+            extra={"on_terminal": True},
         )
         return False
     return True
 
 
 def _fir(x: Tensor, up: int, down: int, pad: int, size: tuple[int, int], gain: float) -> Tensor:
-    from ganaug.stylegan2.kernels import Fir
+    from ganaug.stylegan2.kernels import UpFirDn
 
-    return Fir.apply(x, up, down, pad, size, gain)
+    return UpFirDn.apply(x, up, down, pad, size, gain)
 
 
 def leaky_relu(x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from ganaug.stylegan2.generator import Architecture, Generator, use_half
 from ganaug.stylegan2.graphs import Recorder
 from ganaug.stylegan2.layers import one_hot_classes
 from ganaug.stylegan2.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from ganaug.stylegan2.ops import kernels_work
 from ganaug.stylegan2.parallel import Part
 from ganaug.stylegan2.settings import TrainingSettings
 
@@ -113,8 +114,9 @@ class Trainer:
         )
         self.stream = Stream(data, seed, s.mirror, device)
         self.labels = torch.from_numpy(data.labels).to(device)
-        # Processes that share a training exchange messages within a phase, which are not recorded.
-        self.recorder = Recorder(device, self.part.count == 1)
+        # Not recorded: messages of processes that share a training, and PyTorch's operations in the kernels' place.
+        alone = self.part.count == 1
+        self.recorder = Recorder(device, alone and device.type == "cuda" and kernels_work(device))
         self.random = self.recorder.generator
         self.augment = Augmentation(pipeline=s.ada_pipeline, part=self.part)
         self.path_mean = torch.zeros((), device=device)

@@ -12,12 +12,13 @@ import torch
 from ganaug.checkpoint import Checkpoints, Timer, checkpoint_key
 from ganaug.device import pick_device
 from ganaug.files import sha256_of, write_array, write_csv
-from ganaug.gpu import set_arithmetic
+from ganaug.gpu import check_capability, set_arithmetic
 from ganaug.progress import Progress
 from ganaug.seeding import derive_seed, set_determinism
 from ganaug.stopping import Steps, Stopped, StopSignal, hear_signals_in_backward
 from ganaug.stylegan2.data import LabelledImages, read_images, to_uint8
 from ganaug.stylegan2.generator import save_generator
+from ganaug.stylegan2.ops import kernels_work
 from ganaug.stylegan2.parallel import Part, shared_training
 from ganaug.stylegan2.settings import TrainingSettings
 from ganaug.stylegan2.trainer import Trainer, keep_freed_memory
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
     keep_freed_memory()
     data = read_images(args.images, args.table)
     with shared_training(pick_device(args.device)) as (part, device):
+        check_capability(settings.precision, device, "gan.precision")
         train_stage(args, data, settings, device, part)
 
 
@@ -66,6 +68,7 @@ def train_stage(
         "seed": args.seed,
         "threads": args.threads,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "kernels": device.type == "cuda" and kernels_work(device),
         "processes": part.count,
         "images": sha256_of(args.images),
         "table": sha256_of(args.table),
