@@ -32,7 +32,7 @@ def evidence(replicates=3, skills=None, n=240, **changes):
         confidence=0.95,
         bootstrap_samples=300,
         equivalence_margin=0.02,
-        **changes,
+        **{"validation_share": 0.2, **changes},
     )
     cells = {}
     for augmentation, levels in skills.items():

@@ -196,7 +196,7 @@ def _provenance(folder: Path, stage: str, wall: float) -> None:
     (folder / "provenance.json").write_text(json.dumps(record))
 
 
-STATISTICS = {"confidence": 0.95, "bootstrap_samples": 300, "equivalence_margin": 0.02}
+STATISTICS = {"confidence": 0.95, "bootstrap_samples": 300, "equivalence_margin": 0.02, "validation_share": 0.2}
 GAN_TABLES = ["fidelity", "fidelity-curve", "memorisation", "gan-training"]
 
 

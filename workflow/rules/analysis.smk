@@ -83,7 +83,7 @@ rule make_tables:
         runtime=scaled(minutes("make_tables", 1)),
     params:
         code=code("make_tables"),
-        settings=grid_settings("statistics", ratio=STUDY["synthetic"]["ratio"]),
+        settings=grid_settings("statistics", "splits.validation_share", ratio=STUDY["synthetic"]["ratio"]),
         seed=seed("statistics"),
         results=study_folder,
         unfinished=unfinished,

@@ -8,35 +8,25 @@ import numpy as np
 import pandas as pd
 
 from ganaug.analysis.metrics import Predictions, score
-from ganaug.analysis.paired_tests import (
-    equivalence_test,
-    holm,
-    image_test,
-    influence,
-    normal_test,
-    permutation_test,
-    replicates_needed,
-)
+from ganaug.analysis.paired_tests import difference_test, equivalence_test, holm
 from ganaug.analysis.pairs import comparisons
-from ganaug.analysis.resampling import Draws, mean_interval, resampled_scores
+from ganaug.analysis.resampling import Draws, errors_of, mean_interval, overlap_of, resampled_scores
 from ganaug.analysis.results import SHOWN, Grid
 
 RANGES = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # of metrics that are no shares
-IMAGE_TESTS = {
-    "accuracy": "clustered McNemar",
-    "balanced_accuracy": "clustered McNemar, classes weighted alike",
-    "macro_auroc": "clustered DeLong",
-}
+TEST = "trainings and test images"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsSettings(Grid):
     """The grid; confidence: level of the intervals, in (0, 1), and 1 minus the level of the tests. bootstrap_samples:
-    draws. equivalence_margin: the difference, in units of the metrics, below which two augmentations are comparable."""
+    draws. equivalence_margin: the difference, in units of the metrics, below which two augmentations are comparable.
+    validation_share: of each cell's real images, in (0, 1)."""
 
     confidence: float
     bootstrap_samples: int
     equivalence_margin: float
+    validation_share: float
 
 
 class Evidence:
@@ -84,66 +74,59 @@ class Evidence:
                     cell = {"augmentation": augmentation, "size": size, "backbone": backbone}
                     for metric in metrics:
                         found = self.values(augmentation, size, backbone, metric)
-                        rows.append(cell | {"metric": metric} | self._mean(*found, *RANGES.get(metric, (0.0, 1.0))))
+                        limits, area = RANGES.get(metric, (0.0, 1.0)), "auroc" in metric
+                        rows.append(cell | {"metric": metric} | self._mean(*found, size, *limits, logit=area))
         return pd.DataFrame(rows)
 
     def comparisons(self) -> pd.DataFrame:
         """augmentation, reference, size, backbone, metric, mean (the paired difference, over the replicates that have
         both) and its interval; then
 
-        test: what p is of; `of these classifiers` where what another training would give is not in it. p: two-sided, of
-        no difference. family: the tests that p_holm and p_equivalence_holm are corrected for. margin, p_equivalence: of
-        a difference as large as the margin (TOST). verdict: see `verdict`; `missing`, with the test `none`, where no
-        replicate has both.
+        test: what p is of, `trainings and test images`: that other trainings on other test images would differ as much
+        by chance. p: two-sided, of no difference. family: the tests that p_holm and p_equivalence_holm are corrected
+        for, those of one metric. margin, p_equivalence: of a difference as large as the margin (TOST). verdict: see
+        `verdict`; `missing`, with the test `none`, where no replicate has both.
         """
-        s, families = self.settings, []
-        for backbone in s.backbones:
-            for metric in SHOWN:
-                pairs = [(a, b, size) for a, b in comparisons(s.augmentations) for size in s.size_names]
-                tests = sum(bool(self.replicates(size, backbone, a, b)) for a, b, size in pairs)
-                rows = [self._compare(*pair, backbone, metric, tests) for pair in pairs]
-                families += self._judge(rows, f"{metric}, {backbone}: {tests} tests") if rows else []
+        s, pairs, families = self.settings, comparisons(self.settings.augmentations), []
+        for metric in SHOWN:
+            rows = [
+                self._compare(a, b, size, backbone, metric)
+                for backbone in s.backbones
+                for a, b in pairs
+                for size in s.size_names
+            ]
+            tests = sum(not math.isnan(row["p"]) for row in rows)
+            families += self._judge(rows, f"{metric}: {tests} tests") if rows else []
         columns = ["augmentation", "reference", "size", "backbone", "metric", "mean", "ci_low", "ci_high", "replicates"]
         columns += ["interval", "test", "p", "family", "p_holm", "margin", "p_equivalence", "p_equivalence_holm"]
         columns.append("verdict")
         return pd.DataFrame(families, columns=columns)
 
-    def _mean(self, values: np.ndarray, samples: np.ndarray, lowest: float, highest: float) -> dict:
-        mean, low, high, method = mean_interval(values, samples, self.draws, self.settings.confidence)
+    def _mean(
+        self, values: np.ndarray, samples: np.ndarray, size: str, lowest: float, highest: float, logit: bool = False
+    ) -> dict:
+        overlap = overlap_of(size, self.settings.validation_share)
+        mean, low, high, method = mean_interval(values, samples, self.draws, self.settings.confidence, overlap, logit)
         limits = {"ci_low": float(np.clip(low, lowest, highest)), "ci_high": float(np.clip(high, lowest, highest))}
         return {"mean": mean, **limits, "replicates": int((~np.isnan(values)).sum()), "interval": method}
 
-    def _compare(self, a: str, b: str, size: str, backbone: str, metric: str, tests: int) -> dict:
+    def _compare(self, a: str, b: str, size: str, backbone: str, metric: str) -> dict:
         s = self.settings
         ours, theirs = self.values(a, size, backbone, metric), self.values(b, size, backbone, metric)
-        differences, width = ours[0] - theirs[0], 2.0 if metric == "mcc" else 1.0
+        differences, drawn, width = ours[0] - theirs[0], ours[1] - theirs[1], 2.0 if metric == "mcc" else 1.0
         row = {"augmentation": a, "reference": b, "size": size, "backbone": backbone, "metric": metric}
-        difference = self._mean(differences, ours[1] - theirs[1], -width, width)
-        row |= difference
-        both = self.replicates(size, backbone, a, b)
-        if not both:
-            return row | {"test": "none", "p": math.nan, "margin": s.equivalence_margin, "p_equivalence": math.nan}
-        differences = differences[[r - 1 for r in both]]
-        if metric in IMAGE_TESTS:
-            p, image_error = self._image_test(a, b, size, backbone, metric, difference["mean"], both)
-        else:
-            image_error = float(np.nanstd(np.nanmean(ours[1] - theirs[1], 1), ddof=1))
-            p = normal_test(difference["mean"], image_error)
-        name = IMAGE_TESTS.get(metric, "bootstrap") + ", of these classifiers"
-        if len(both) >= replicates_needed(tests, 1 - s.confidence):
-            name, p = "paired permutation over replicates", permutation_test(differences, self.seed)
-        equivalence = equivalence_test(differences, image_error, s.equivalence_margin)
-        return row | {"test": name, "p": p, "margin": s.equivalence_margin, "p_equivalence": equivalence}
-
-    def _image_test(
-        self, a: str, b: str, size: str, backbone: str, metric: str, mean: float, replicates: list[int]
-    ) -> tuple[float, float]:
-        sums = [
-            influence(self.predictions[a, size, r, backbone], metric)
-            - influence(self.predictions[b, size, r, backbone], metric)
-            for r in replicates
-        ]
-        return image_test(mean, np.mean(sums, 0), self.groups)
+        difference = self._mean(differences, drawn, size, -width, width)
+        errors = errors_of(differences, drawn, overlap_of(size, s.validation_share))
+        return (
+            row
+            | difference
+            | {
+                "test": TEST if self.replicates(size, backbone, a, b) else "none",
+                "p": difference_test(difference["mean"], errors),
+                "margin": s.equivalence_margin,
+                "p_equivalence": equivalence_test(difference["mean"], errors, s.equivalence_margin),
+            }
+        )
 
     def _judge(self, rows: list[dict], family: str) -> list[dict]:
         p = np.array([row["p"] for row in rows])
@@ -157,10 +140,10 @@ class Evidence:
 def verdict(row: dict, alpha: float) -> str:
     """What a row of comparisons lets one say of augmentation against reference, at level alpha.
 
-    better, worse: p after Holm's correction is below alpha, and the interval, which also holds what varies between
-    trainings, excludes 0. equivalent: p_equivalence after Holm's correction is below alpha. A difference can be both;
-    then it is `better` or `worse`, by less than the margin in all likelihood. undecided: neither, always with one
-    replicate.
+    better, worse: p after Holm's correction is below alpha, and the interval, which is not corrected, excludes 0.
+    equivalent: p_equivalence after Holm's correction is below alpha. A difference can be both; then it is `better` or
+    `worse`, by less than the margin in all likelihood. undecided: neither, always with one replicate, and with two
+    nearly always.
     """
     if row["replicates"] < 2:
         return "undecided"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
+from scipy.special import logit as scipy_logit
 from scipy.stats import norm, t
 
 from ganaug.analysis.metrics import Predictions, label_numbers
@@ -100,19 +102,57 @@ def _area(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.n
     return (positives * below).sum(1) / (positives.sum(1) * negatives.sum(1))
 
 
+@dataclass(frozen=True)
+class Errors:
+    """Standard errors of a metric's mean over replicates, in its units.
+
+    replicates: from the trainings, with `degrees` of freedom (0 or less: not known). images: from the choice of test
+    images, of what they change in all replicates alike. of_these: of the mean of these very classifiers, from the
+    choice of test images alone.
+    """
+
+    replicates: float
+    degrees: int
+    images: float
+    of_these: float
+
+
+def errors_of(values: np.ndarray, samples: np.ndarray, overlap: float = 0.0) -> Errors:
+    """The errors that `mean_interval` reckons with; its arguments."""
+    defined = ~np.isnan(values)
+    n = int(defined.sum())
+    if n < 2:
+        return Errors(math.nan, n - 1, math.nan, math.nan)
+    own, drawn = values[defined], samples[:, defined]
+    return Errors(
+        replicates=own.std(ddof=1) * math.sqrt(1 / n + overlap),
+        degrees=n - 1,
+        images=float(np.nanstd(_of_all_replicates(drawn))),
+        of_these=float(np.nanstd(_means(drawn), ddof=1)),
+    )
+
+
 def mean_interval(
-    values: np.ndarray, samples: np.ndarray, draws: Draws, confidence: float
+    values: np.ndarray,
+    samples: np.ndarray,
+    draws: Draws,
+    confidence: float,
+    overlap: float = 0.0,
+    logit: bool = False,
 ) -> tuple[float, float, float, str]:
     """(mean, low, high, method) of a metric over replicates.
 
-    values: [R] on the test images, NaN where undefined. samples: [B, R] on the drawn test images.
+    values: [R] on the test images, NaN where undefined. samples: [B, R] on the drawn test images. overlap: what sharing
+    their images takes from the replicates' spread, see `overlap_of`. logit: whether the interval is made on the logit
+    scale, for a mean near the end of [0, 1].
     A bootstrap mean is the mean, plus what the drawn test images and what the drawn replicates change in it. What
     images change in one replicate and not in the others is in both; so the images' part is shrunk to what they change
     in all alike (the variance components of a crossed design). With 20 defined values or more the interval is BCa
     (Efron 1987), its acceleration from leaving out one replicate at a time, and the replicates' part is widened by
     √(R / (R - 1)) and by Student's quantile over the normal one, which resampling lacks (Hesterberg 2015). With fewer,
     too few to be resampled, what another set of replicates would change is drawn from Student's t with their standard
-    error, and the interval is the percentile one. With one the limits are NaN: nothing is known of what another
+    error, and the interval is the percentile one. It is never narrower than for these classifiers on other test images,
+    as that of replicates that happen to agree would be. With one the limits are NaN: nothing is known of what another
     training would give.
     """
     defined = ~np.isnan(values)
@@ -123,14 +163,34 @@ def mean_interval(
     if n < 2 or not usable.any():
         return mean, math.nan, math.nan, "none"
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
+    errors, normal = errors_of(values, samples, overlap), norm.ppf(tails[1])
     if n < BCA_REPLICATES:
-        of_replicates = t.ppf(draws.uniform, n - 1) * own.std(ddof=1) / math.sqrt(n)
-        means = (mean + of_images + of_replicates)[usable]
-        return mean, *_quantiles(means, tails), "percentile, Student t for replicates"
-    widened = math.sqrt(n / (n - 1)) * t.ppf(tails[1], n - 1) / norm.ppf(tails[1])
-    of_replicates = (_means(values[draws.replicates]) - mean) * widened
-    means = (mean + of_images + of_replicates)[usable]
-    return mean, *_quantiles(means, _bca_levels(mean, own, means, tails)), "BCa"
+        of_replicates = t.ppf(draws.uniform, n - 1) * errors.replicates
+        levels, method = tails, "percentile, Student t for replicates"
+        changes = (of_images + of_replicates)[usable]
+    else:
+        widened = math.sqrt(n / (n - 1) * (1 + n * overlap)) * t.ppf(tails[1], n - 1) / normal
+        of_replicates = (_means(values[draws.replicates]) - mean) * widened
+        changes, method = (of_images + of_replicates)[usable], "BCa"
+        levels = _bca_levels(mean, own, mean + changes, tails)
+    least = normal * errors.of_these
+    low, high = np.quantile(changes, levels)
+    low, high = min(low, -least), max(high, least)
+    if logit and 0 < mean < 1:
+        slope = 1 / (mean * (1 - mean))
+        low, high = expit(scipy_logit(mean) + slope * np.array([low, high]))
+        return mean, float(low), float(high), method
+    return mean, mean + float(low), mean + float(high), method
+
+
+def overlap_of(size: str, validation_share: float) -> float:
+    """What is to be added to 1 / R where replicates share their images, as at the size `all`.
+
+    They differ in which share of them validates; so each has nearly the same training images, and their spread lacks
+    most of what another draw would change. The correction is that for repeated random splits, images held out over
+    images trained on (Nadeau and Bengio 2003). Smaller sizes are drawn anew for each replicate: 0.
+    """
+    return validation_share / (1 - validation_share) if size == "all" else 0.0
 
 
 def _of_all_replicates(samples: np.ndarray) -> np.ndarray:
@@ -162,8 +222,3 @@ def _bca_levels(mean: float, values: np.ndarray, means: np.ndarray, tails: np.nd
     shift = norm.ppf(np.clip(below, 1 / len(means), 1 - 1 / len(means)))
     z = shift + norm.ppf(tails)
     return norm.cdf(shift + z / (1 - acceleration * z))
-
-
-def _quantiles(values: np.ndarray, levels: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, levels)
-    return float(low), float(high)

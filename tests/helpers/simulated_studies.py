@@ -1,0 +1,78 @@
+"""Studies whose truth is known, for the statistics: made apart from the functions that are tried on them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganaug.analysis.inference import Evidence, StatisticsSettings
+from ganaug.analysis.metrics import Predictions
+
+CLASSES = ["a", "b", "c"]
+DIFFICULTY, LUCK = 1.2, 1.0  # spreads of a test image, alike for all classifiers, and of an image for one classifier
+SKILL = 1.6
+POINT = 0.067  # of skill, that changes the accuracy of about 0.85 by 0.01
+
+
+@dataclass(frozen=True)
+class Setting:
+    """replicates; images: of the test set; spread: of a classifier between trainings, in points of accuracy; shared: of
+    a replicate, the same for all augmentations; skewed: whether the former is exponential instead of normal; group:
+    test images of a patient, alike in half of their difficulty's variance; effect: of `gan`, in points; backbones."""
+
+    replicates: int
+    images: int = 400
+    spread: float = 1.0
+    shared: float = 1.0
+    skewed: bool = False
+    group: int = 1
+    effect: float = 0.0
+    backbones: int = 1
+    augmentations: tuple[str, ...] = ("none", "classical", "gan")
+    sizes: tuple[int, ...] = (100, 500, 1000)
+    margin: float = 0.02
+    draws: int = 300
+
+
+def study(setting: Setting, seed: int) -> Evidence:
+    """All cells' predictions, of one set of test images."""
+    rng, s = np.random.default_rng(seed), setting
+    groups = np.arange(s.images) // s.group
+    labels = rng.integers(0, len(CLASSES), s.images)
+    own, of_group = rng.normal(0, 1, s.images), rng.normal(0, 1, groups.max() + 1)[groups]
+    difficulty = DIFFICULTY * ((own + of_group) / 2**0.5 if s.group > 1 else own)
+    names, cells = np.array(CLASSES, object), {}
+    backbones = [f"net{number}" for number in range(s.backbones)]
+    for size in s.sizes:
+        for replicate in range(1, s.replicates + 1):
+            draw = rng.normal(0, s.shared * POINT)
+            for augmentation in s.augmentations:
+                for backbone in backbones:
+                    chance = rng.exponential(1) - 1 if s.skewed else rng.normal()
+                    skill = SKILL + draw + POINT * (s.spread * chance + s.effect * (augmentation == "gan"))
+                    margin = skill + difficulty + LUCK * rng.normal(0, 1, s.images)
+                    right = 1 / (1 + np.exp(-2 * margin))
+                    probabilities = np.repeat(((1 - right) / 2)[:, None], len(CLASSES), 1)
+                    other = (labels + 1 + rng.integers(0, 2, s.images)) % len(CLASSES)
+                    probabilities[np.arange(s.images), other] += np.where(margin < 0, 0.4 * (1 - right), 0)
+                    probabilities[np.arange(s.images), labels] = right
+                    probabilities /= probabilities.sum(1, keepdims=True)
+                    images = np.arange(s.images).astype(str).astype(object)
+                    found = names[probabilities.argmax(1)]
+                    cell = (augmentation, str(size), replicate, backbone)
+                    cells[cell] = Predictions(images, names[labels], found, probabilities, CLASSES)
+    settings = StatisticsSettings(
+        augmentations=list(s.augmentations),
+        sizes=list(s.sizes),
+        replicates=s.replicates,
+        backbones=backbones,
+        confidence=0.95,
+        bootstrap_samples=s.draws,
+        equivalence_margin=s.margin,
+        validation_share=0.2,
+    )
+    return Evidence(cells, groups, settings, seed)
+
+
+def false_alarm(table, metric: str = "balanced_accuracy") -> bool:
+    """Whether a table of comparisons says better or worse of any augmentation, by a metric."""
+    return bool(table.query("metric == @metric")["verdict"].isin(["better", "worse"]).any())
