@@ -4,7 +4,8 @@ import pytest
 from PIL import Image
 
 from ganaug.data import images
-from ganaug.data.manifest import check_classes, check_share, make_manifest, read_groups
+from ganaug.data.manifest import check_classes, check_share, make_manifest
+from ganaug.data.patients import read_groups
 from ganaug.errors import UserError
 from helpers.pictures import encoded, folder_of, picture, settings
 
