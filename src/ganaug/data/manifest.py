@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ganaug.data import patients
 from ganaug.data.calibration import COPIED, choose, copy_hashes, describe, distances
-from ganaug.data.images import decode, pixels_sha256
+from ganaug.data.images import ADVICE, decode, pixels_sha256
 from ganaug.data.near_copies import groups, perceptual_hash, unpacked
 from ganaug.data.sources import in_tables, list_images, read_file, reason_to_leave_out
 from ganaug.errors import Unusable, UserError
@@ -237,6 +237,12 @@ def check_classes(manifest: pd.DataFrame) -> None:
             )
 
 
+def _advice(bad: pd.DataFrame) -> str:
+    """Of what kinds the files are, where that is known, and what to do."""
+    kinds = {reason: count for reason, count in bad["reason"].value_counts().items() if reason in ADVICE}
+    return "".join(f"{count} are each a {kind}: {ADVICE[kind]}. " for kind, count in kinds.items())
+
+
 def check_share(manifest: pd.DataFrame, max_bad_share: float) -> None:
     """Raises UserError where more than `max_bad_share` of the files can't be read, naming some; the log names all."""
     bad = manifest[(manifest["status"] == "left out") & (manifest["pixels_sha256"] == "")]
@@ -247,5 +253,5 @@ def check_share(manifest: pd.DataFrame, max_bad_share: float) -> None:
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         raise UserError(
             f"{len(bad)} of {len(manifest)} files can't be used, more than data.max_bad_share {max_bad_share} allows: "
-            f"{named}{more}. Mend or remove them, or raise the share; the log names them all"
+            f"{named}{more}. {_advice(bad)}Mend or remove them, or raise the share; the log names them all"
         )
