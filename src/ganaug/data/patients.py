@@ -137,8 +137,13 @@ def check_coverage(manifest: pd.DataFrame, known: pd.Series) -> None:
 
 def without_group(manifest: pd.DataFrame) -> pd.Series:
     """Whether a file has no group in the table, and no exact copy of it has one; bool, by the manifest's rows."""
-    named = manifest["known_group"].fillna("").ne("")
+    named = _named(manifest)
     return ~(named | manifest["pixels_sha256"].isin(set(manifest.loc[named, "pixels_sha256"]) - {""}))
+
+
+def _named(manifest: pd.DataFrame) -> pd.Series:
+    """Whether the table has a group for the file, bool, by the manifest's rows; read from a file, none is NaN."""
+    return manifest["known_group"].notna() & manifest["known_group"].ne("")
 
 
 def count(manifest: pd.DataFrame, splits: pd.DataFrame) -> dict:
@@ -148,7 +153,7 @@ def count(manifest: pd.DataFrame, splits: pd.DataFrame) -> dict:
     manifest: with the column known_group. splits: pixels_sha256 and side of each image in use. An image has the groups
     of all its exact copies.
     """
-    names = manifest.loc[manifest["known_group"].fillna("").ne(""), ["pixels_sha256", "known_group"]]
+    names = manifest.loc[_named(manifest), ["pixels_sha256", "known_group"]]
     pairs = splits[["pixels_sha256", "side"]].merge(names.drop_duplicates(), on="pixels_sha256")
     sides = pairs.groupby("known_group")["side"].nunique()
     return {
