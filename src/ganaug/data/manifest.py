@@ -16,7 +16,7 @@ from ganaug.data import patients
 from ganaug.data.calibration import COPIED, choose, copy_hashes, describe, distances
 from ganaug.data.images import ADVICE, decode, pixels_sha256
 from ganaug.data.near_copies import groups, perceptual_hash, unpacked
-from ganaug.data.sources import in_tables, list_images, read_file, reason_to_leave_out
+from ganaug.data.sources import in_tables, list_images, list_skipped, read_file, reason_to_leave_out
 from ganaug.errors import Unusable, UserError
 from ganaug.files import write_csv, write_json
 from ganaug.progress import Progress
@@ -86,6 +86,8 @@ def make_manifest(
             rows.append(inspect(root, file, label, settings.follow_links))
             progress.update()
     problems = [p for row in rows for p in row.pop("problems")]
+    for file, label, problem, action in list_skipped(root, settings.source, settings.classes):
+        problems.append(_problem(in_tables(file), label, problem, action))
     manifest = pd.DataFrame(rows)
     problems += _leave_out_copies(manifest)
     if known is not None:
