@@ -34,7 +34,8 @@ def study(root, groups, out):
     files = {"manifest": "m.csv", "problems": "p.csv", "distances": "d.csv", "near-copies": "n.json"}
     outputs = [str(part) for name, file in files.items() for part in (f"--{name}", out / file)]
     inputs = ["--data-root", str(root), "--groups", str(groups)]
-    return main(["make_manifest", "--settings", json.dumps(read), *inputs, *outputs])
+    log = ["--log", str(out / "log")]
+    return main(["make_manifest", "--settings", json.dumps(read), *inputs, *outputs, *log])
 
 
 WRITTEN = {
@@ -85,6 +86,9 @@ def test_a_table_that_fits_nothing_is_refused_with_examples(root, tmp_path, caps
     assert seen in told and "'A/a0.png', 'A/a1.png'" in told
     problems = pd.read_csv(tmp_path / "out/p.csv")
     assert sorted(problems.loc[problems["problem"] == "in data.groups: fits no image", "file"]) == sorted(names)
+    log = (tmp_path / "out/log").read_text()
+    for name, image in zip(names, IMAGES, strict=True):  # the workflow removes the files of a stage that fails
+        assert f"{name!r} in data.groups fits no image" in log and f"{image!r}: no group" in log
 
 
 def test_a_name_of_two_images_is_not_guessed(tmp_path, capsys):

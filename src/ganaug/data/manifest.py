@@ -181,6 +181,8 @@ def _apply(manifest: pd.DataFrame, known: pd.Series, root: Path) -> list[dict]:
     numbers = {name: str(i + 1) for i, name in enumerate(sorted(names.dropna().unique()))}
     manifest["known_group"] = names.map(numbers).astype(object).fillna("")
     log.info("%d of %d files have a group in data.groups, %d groups", names.notna().sum(), len(files), len(numbers))
+    for name, why in misfits.items():
+        log.info("%r in data.groups %s", name, why)
     problems = [_problem(in_tables(name), "", f"in data.groups: {why}", "not applied") for name, why in misfits.items()]
     unsure = names.map(lambda name: isinstance(name, str) and patients.means_unknown(name))
     shared = unsure & names.map(names.value_counts()).gt(1)

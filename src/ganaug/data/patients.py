@@ -1,5 +1,6 @@
 """A table of groups (patients, studies) and the images that it speaks of, by name; what fits is counted."""
 
+import logging
 import os
 import unicodedata
 from collections import defaultdict
@@ -10,6 +11,7 @@ import pandas as pd
 from ganaug.errors import UserError
 from ganaug.files import read_csv
 
+log = logging.getLogger("ganaug")
 # A study that names a table means its patients to be kept together. Where a fifth of the images has no patient, up to a
 # fifth of a test set may show patients that were trained on: more than the differences that a study looks for.
 MAX_WITHOUT = 0.2
@@ -125,13 +127,16 @@ def check_coverage(manifest: pd.DataFrame, known: pd.Series) -> None:
     without = used[without_group(manifest)[used.index]]
     if len(without) <= MAX_WITHOUT * len(used):
         return
+    for file in without["file"]:
+        log.info("%r: no group in data.groups", file)
     examples = [
         ", ".join(map(repr, map(str, names[:EXAMPLES]))) for names in (list(known.index), list(without["file"]))
     ]
     raise UserError(
         f"data.groups: {len(without)} of {len(used)} images have no group in the table, more than {MAX_WITHOUT:.0%}. "
         f"The table's names are like {examples[0]}; images without a group are {examples[1]}. Write names as the "
-        "images', below data_root, and a line for each image: one that is alone gets a group of its own"
+        "images', below data_root, and a line for each image: one that is alone gets a group of its own. The log names "
+        "them all"
     )
 
 
