@@ -52,6 +52,27 @@ def test_a_planted_near_copy_is_found_whatever_its_group(tmp_path, sides, capsys
     assert not (tmp_path / "leaks.json").exists()
 
 
+@pytest.mark.parametrize("known", [["p", "q", "r", "p"], ["p", "q", "r", ""]])
+def test_a_planted_patient_is_found_whatever_the_groups(tmp_path, known, capsys):
+    """The last row is a copy, left out, of the test image: its patient is the training image's."""
+    rows = {"file": ["A/a.png", "A/b.png", "A/c.png", "A/d.png"], "pixels_sha256": ["a", "b", "c", "c"]}
+    hashes = [near_copies.perceptual_hash(pixels).tobytes().hex() for pixels in films(3, 1)]
+    manifest = pd.DataFrame({**rows, "perceptual_hash": [*hashes, hashes[2]], "known_group": known})
+    files.write_csv(tmp_path / "m.csv", manifest)
+    files.write_json(tmp_path / "near.json", {"distance": 10})
+    arguments = ["--manifest", tmp_path / "m.csv", "--near-copies", tmp_path / "near.json"]
+    for side, row in zip(leaks.SIDES, range(3), strict=True):
+        own = manifest.loc[[row], ["file", "pixels_sha256"]].rename(columns={"file": "image"})
+        files.write_csv(tmp_path / f"{side}.csv", own.assign(group=side))
+        arguments += [f"--{side}-table", tmp_path / f"{side}.csv"]
+    shared = known[3] == "p"
+    assert main(["check_leaks", *map(str, arguments), "--report", str(tmp_path / "leaks.json")]) == shared
+    if shared:
+        assert "train and test, the same group in data.groups: A/a.png | A/c.png" in capsys.readouterr().err
+    else:
+        assert "known_group" in json.loads((tmp_path / "leaks.json").read_text())["compared"]
+
+
 def image_sets(folder):
     """The files of check_synthetic: train, validation, test and synthetic images, and the GAN's provenance."""
     rng = np.random.default_rng(3)

@@ -4,7 +4,8 @@ import pytest
 from PIL import Image
 
 from ganaug.data import images
-from ganaug.data.manifest import check_classes, check_share, make_manifest, read_groups
+from ganaug.data.manifest import check_classes, check_share, make_manifest
+from ganaug.data.patients import read_groups
 from ganaug.errors import UserError
 from helpers.pictures import encoded, folder_of, picture, settings
 
@@ -65,6 +66,26 @@ def test_too_many_bad_files_stop_the_run_and_are_named(tmp_path, caplog):
     with pytest.raises(UserError, match=r"1 of 10 files .*0\.05 allows: 'B/x\.png' \(empty\)\. .*the log"):
         check_share(manifest, 0.05)
     assert "B/x.png: empty" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (bytes(128) + b"DICM" + bytes(50), r"'A/0\.dat' \(DICOM file\).* 8 are each a DICOM file: convert .* to PNG"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", r"a Git LFS pointer: .*git lfs pull"),
+        (b"<!DOCTYPE html><html>", r"8 are each a web page: fetch the images again"),
+        (b"PK\x03\x04" + bytes(9), r"8 are each a ZIP archive: unpack"),
+        (b"\x1f\x8b" + bytes(9), r"8 are each a gzip archive: unpack"),
+        (b"text", r"'A/0\.dat' \(not an image\)"),
+    ],
+)
+def test_nothing_but_files_of_another_kind_is_told_as_that(tmp_path, content, told):
+    """With the default threshold, which is measured on what can be used."""
+    root = folder_of(tmp_path / "r", **{name: {f"{i}.dat": content for i in range(4)} for name in "AB"})
+    manifest, *_, near_copies = make_manifest(root, settings(near_copy_distance="auto"))
+    assert near_copies["different_pairs"] == 0
+    with pytest.raises(UserError, match=rf"8 of 8 files can't be used, more than data\.max_bad_share .*{told}"):
+        check_share(manifest, 0.01)
 
 
 def test_a_class_without_usable_images_is_named(tmp_path):

@@ -9,6 +9,7 @@ import yaml
 
 from ganaug.analysis.figures import FIGURES
 from ganaug.cli import main
+from ganaug.report.content import problem_rows
 from helpers.pages import build, report, settings_of
 from helpers.results_tree import GRID
 
@@ -127,6 +128,41 @@ def test_problems_of_the_data_are_counted(built):
     text = " ".join(page.text.split())
     assert "near-copyCOVID2kept together" in text
     assert "truncatedCOVID1left out" in text and "16-bitLung_Opacity1scaled by its own range" in text
+
+
+def test_what_belongs_to_no_class_is_listed_too(tmp_path):
+    lines = ["file,class,problem,action", "__MACOSX,,left by macOS,not used", "a,A,truncated,left out"]
+    lines += [
+        "c/0.png,,in data.groups: fits no image,not applied",
+        "c/1.png,,in data.groups: fits no image,not applied",
+    ]
+    (tmp_path / "p.csv").write_text("\n".join(lines))
+    rows = problem_rows(tmp_path / "p.csv")
+    assert [(row["problem"], row["class"], row["files"]) for row in rows] == [
+        ("left by macOS", "", 1),
+        ("truncated", "A", 1),
+        ("in data.groups: fits no image", "", 2),
+    ]
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_what_is_said_of_patients_is_counted(built, tmp_path, planted):
+    """Every two images of a class are of one patient; five images are in no table."""
+    root = shutil.copytree(built[0], tmp_path / "study")
+    splits = pd.read_csv(root / "data/splits.csv")
+    manifest = splits[["file", "pixels_sha256"]].assign(known_group=splits["group"])
+    manifest.loc[:4, "known_group"] = ""
+    if planted:
+        manifest.loc[splits["side"].eq("pool").idxmax(), "known_group"] = splits["group"][10]
+    manifest.to_csv(root / "data/manifest.csv", index=False)
+    page, _ = report(root, SMALL, tmp_path, source="folder", data={"source": "folder", "groups": "p.csv"})
+    text = " ".join(page.text.split())
+    sides = "1 on two sides" if planted else "none on two sides"
+    assert f"1,195 of 1,200 images have a group in p.csv; 598 groups; {sides} of the test split." in text
+    assert "5 images have no group in p.csv" in text and "Patients are not known" not in text
+    manifest.assign(known_group="").to_csv(root / "data/manifest.csv", index=False)
+    page, _ = report(root, SMALL, tmp_path, source="folder", data={"source": "folder", "groups": "p.csv"})
+    assert "0 of 1,200 images have a group" in page.text and "Patients are not known by name" in page.text
 
 
 def test_provenance_is_told(built):

@@ -65,6 +65,7 @@ def odd(tmp_path, lite0):
     with (tmp_path / GROUPS).open("w", newline="") as file:
         csv.writer(file).writerows(
             [["file", "group"], *([f"{CLASSES[0]}/{name}", "$(touch canary)"] for name in FILES[:2])]
+            + [[f"{c}/{f}", f"{c}/{f}"] for c in CLASSES for f in FILES if c != CLASSES[0] or f not in FILES[:2]]
         )
     shutil.copy(lite0, tmp_path / WEIGHTS)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY | {"data": STUDY["data"] | {"max_bad_share": 0.05}}))

@@ -82,9 +82,10 @@ def choose(table: pd.DataFrame) -> int:
     classes (but three are always allowed) would be taken for copies; there, if that comes first. A pair of different
     classes no farther apart than the median made copy does not count: it is one film with two labels.
     """
-    copies = np.repeat(*table.loc[table["kind"] != DIFFERENT, ["distance", "pairs"]].to_numpy().T)
-    if not len(copies):
+    made = table[table["kind"] != DIFFERENT]
+    if made.empty:
         return 0  # no usable image
+    copies = np.repeat(made["distance"], made["pairs"])
     found, median = (int(np.quantile(copies, q, method="inverted_cdf")) for q in (FOUND, 0.5))
     different = table[(table["kind"] == DIFFERENT) & (table["distance"] > median)].sort_values("distance")
     allowed = max(ALWAYS_ALLOWED, CONFUSED * different["pairs"].sum())

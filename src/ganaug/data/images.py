@@ -26,6 +26,23 @@ MAX_PIXELS = 50_000_000
 MAX_SIDE = 65_500  # as of a JPEG
 MAX_SCANNED = 2_000_000_000  # pixels times scans of a JPEG, each of which is a pass over all pixels; about 2 seconds
 BAND = 2_000_000  # pixels converted at a time: several numbers per pixel are needed on the way
+# What is found in the place of images: kind, how it begins (in small letters), and from which byte on.
+OTHERS = [
+    ("DICOM file", b"dicm", 128),
+    ("Git LFS pointer", b"version https://git-lfs.github.com/spec/", 0),
+    ("web page", b"<!doctype html", 0),
+    ("web page", b"<html", 0),
+    ("ZIP archive", b"pk\x03\x04", 0),
+    ("gzip archive", b"\x1f\x8b", 0),
+]
+# And what to do about it.
+ADVICE = {
+    "DICOM file": "convert DICOM files to PNG, with the window that a reader would use",
+    "Git LFS pointer": "fetch the images that the pointers stand for: git lfs pull",
+    "web page": "fetch the images again: the server answered with a page",
+    "ZIP archive": "unpack the archives",
+    "gzip archive": "unpack the archives",
+}
 TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270"}
 TURNED |= {7: "TRANSVERSE", 8: "ROTATE_90"}
 
@@ -46,10 +63,13 @@ def decode(content: bytes, name: str = "") -> Decoded:
     16-bit and float images are scaled by their own range to 0..255 (medical exports use a part of the 16 bits); colour,
     palette and CMYK become ITU-R 601 luma; transparency is laid on black; of an animation the first frame is taken;
     an EXIF orientation is applied. name: the file's name, whose suffix is compared with the content.
-    Raises Unusable: `empty`, `not an image`, `truncated`, `too large`.
+    Raises Unusable: `empty`, `not an image`, `truncated`, `too large`, or what the file is instead (see OTHERS).
     """
     if not content:
         raise Unusable("empty")
+    for kind, start, place in OTHERS:
+        if content[place : place + len(start)].lower() == start:
+            raise Unusable(kind)
     try:
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")

@@ -1,6 +1,7 @@
-"""Stage check_leaks: no image, exact copy or near-copy stands on two sides of train, validation and test.
+"""Stage check_leaks: no image, copy, near-copy or patient stands on two sides of train, validation and test.
 
-Near-copies are looked for by their hashes anew: that the split kept groups together is not taken for granted.
+Near-copies are looked for by their hashes anew, and the groups of data.groups in the table's own terms: that the split
+kept groups together is not taken for granted.
 """
 
 import argparse
@@ -30,13 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     tables = {side: read_csv(getattr(args, f"{side}_table"), dtype=str) for side in SIDES}
-    manifest = read_csv(args.manifest, dtype=str).set_index("file")["perceptual_hash"]
+    manifest = read_csv(args.manifest, dtype=str).set_index("file")
     distance = read_json(args.near_copies)["distance"]
-    found = breaches(tables) + near_breaches(tables, manifest, distance)
+    found = breaches(tables) + near_breaches(tables, manifest["perceptual_hash"], distance)
+    known = "known_group" in manifest
+    if known:
+        found += known_breaches(tables, manifest)
     if found:
         raise UserError("images stand on two sides of the split:\n" + "\n".join(f"  {line}" for line in found))
     images = {side: len(table) for side, table in tables.items()}
-    write_json(args.report, {"images": images, "compared": [*SHARED, "perceptual_hash"], "breaches": 0})
+    compared = [*SHARED, "perceptual_hash", *(["known_group"] if known else [])]
+    write_json(args.report, {"images": images, "compared": compared, "breaches": 0})
 
 
 def breaches(tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -58,4 +63,21 @@ def near_breaches(tables: dict[str, pd.DataFrame], hashes: pd.Series, distance: 
     for a, b in itertools.combinations(tables, 2):
         for i, j in near_pairs_between(own[a], own[b], distance):
             lines.append(f"{a} and {b}, near-copies: {tables[a]['image'].iloc[i]} | {tables[b]['image'].iloc[j]}")
+    return lines
+
+
+def known_breaches(tables: dict[str, pd.DataFrame], manifest: pd.DataFrame) -> list[str]:
+    """One line per pair of sides that share groups of the table in data.groups, naming the files.
+
+    tables: image and pixels_sha256, by side. manifest: pixels_sha256 and known_group; an image has the groups of all
+    its exact copies.
+    """
+    named = manifest.dropna(subset=["known_group"])[["pixels_sha256", "known_group"]].drop_duplicates()
+    own = {side: table[["image", "pixels_sha256"]].merge(named, on="pixels_sha256") for side, table in tables.items()}
+    lines = []
+    for a, b in itertools.combinations(tables, 2):
+        common = set(own[a]["known_group"]) & set(own[b]["known_group"])
+        if common:
+            files = [sorted(set(t.loc[t["known_group"].isin(common), "image"])) for t in (own[a], own[b])]
+            lines.append(f"{a} and {b}, the same group in data.groups: {', '.join(files[0])} | {', '.join(files[1])}")
     return lines

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from ganaug.data.sources import list_images, reason_to_leave_out
+from ganaug.data.sources import list_images, list_skipped, reason_to_leave_out
 from ganaug.errors import UserError
 from ganaug.files import read_json, sha256_of, write_text
 
@@ -32,6 +32,8 @@ def listing_digest(root: Path, source: str, classes: list[str] | None, follow_li
         content = before[2] if before and before[:2] == stamp else _content(path)
         found[key] = [*stamp, content]
         digest.update(os.fsencode(f"{file}\0{content}\n"))
+    for file, *_ in list_skipped(root, source, classes):
+        digest.update(os.fsencode(f"{file}\0skipped\n"))
     if found != known:
         with contextlib.suppress(OSError, UserError):
             write_text(cache, json.dumps(found))

@@ -12,12 +12,13 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ganaug.data import patients
 from ganaug.data.calibration import COPIED, choose, copy_hashes, describe, distances
-from ganaug.data.images import decode, pixels_sha256
+from ganaug.data.images import ADVICE, decode, pixels_sha256
 from ganaug.data.near_copies import groups, perceptual_hash, unpacked
-from ganaug.data.sources import in_tables, list_images, read_file, reason_to_leave_out
+from ganaug.data.sources import in_tables, list_images, list_skipped, read_file, reason_to_leave_out
 from ganaug.errors import Unusable, UserError
-from ganaug.files import read_csv, write_csv, write_json
+from ganaug.files import write_csv, write_json
 from ganaug.progress import Progress
 
 log = logging.getLogger("ganaug")
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
-    known = read_groups(args.groups) if args.groups else None
+    known = patients.read_groups(args.groups) if args.groups else None
     manifest, problems, table, near_copies = make_manifest(args.data_root, settings, known)
     write_csv(args.manifest, manifest)
     write_csv(args.problems, problems)
@@ -60,21 +61,8 @@ def run(args: argparse.Namespace) -> None:
         log.info("%s: %d", problem, count)
     check_share(manifest, settings.max_bad_share)
     check_classes(manifest)
-
-
-def read_groups(path: Path) -> pd.Series:
-    """Group by file, from a CSV with the columns file (as in the manifest, below the data root) and group."""
-    try:
-        table = read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:
-        raise UserError(f"data.groups: {path} can't be read as CSV ({error})") from None
-    if not {"file", "group"} <= set(table.columns):
-        raise UserError(f"data.groups: {path} has the columns {', '.join(table.columns)}; it needs file and group")
-    contradictory = table.drop_duplicates(["file", "group"])["file"]
-    if contradictory.duplicated().any():
-        name = contradictory[contradictory.duplicated()].iloc[0]
-        raise UserError(f"data.groups: {path} puts {name!r} in two groups; write one line for each file")
-    return table.drop_duplicates("file").set_index("file")["group"].dropna()
+    if known is not None:
+        patients.check_coverage(manifest, known)
 
 
 def make_manifest(
@@ -84,9 +72,10 @@ def make_manifest(
 
     manifest: file, class, bytes, format, mode, width, height, file_sha256, pixels_sha256 (of the shape and the 8-bit
     grey pixels), perceptual_hash (hexadecimal), group (its near-copies', named by their first pixels_sha256), status
-    (`used` or `left out`) and reason. problems: file, class, problem, action.
+    (`used` or `left out`) and reason; with `known`, known_group, the number of its group there, too.
+    problems: file, class, problem, action.
     Exact copies: within a class the first by name is kept; an image in two classes contradicts itself, and all its
-    copies are left out. Near-copies are all kept, in one group. known: groups by file, of patients, say; images that
+    copies are left out. Near-copies are all kept, in one group. known: group by name, of patients, say; images that
     share one, or are near-copies, or are linked by others so, form one group. A file without one is none's.
     distances: see calibration.distances. near-copies: see calibration.describe.
     """
@@ -97,16 +86,18 @@ def make_manifest(
             rows.append(inspect(root, file, label, settings.follow_links))
             progress.update()
     problems = [p for row in rows for p in row.pop("problems")]
+    for file, label, problem, action in list_skipped(root, settings.source, settings.classes):
+        problems.append(_problem(in_tables(file), label, problem, action))
     manifest = pd.DataFrame(rows)
     problems += _leave_out_copies(manifest)
     if known is not None:
-        _check_known(manifest, known)
+        problems += _apply(manifest, known, root)
     table = _distances(root, manifest)
     if settings.near_copy_distance == "auto":
         threshold, chosen = choose(table), "from these distances"
     else:
         threshold, chosen = settings.near_copy_distance, "in the config"
-    _group(manifest, threshold, known)
+    _group(manifest, threshold)
     used = manifest[manifest["status"] == "used"]
     members = used.groupby("group")["file"].transform("size")
     kind = "near-copy" if known is None else "near-copy or same group"
@@ -181,15 +172,26 @@ def _leave_out_copies(manifest: pd.DataFrame) -> list[dict]:
     return problems
 
 
-def _check_known(manifest: pd.DataFrame, known: pd.Series) -> None:
-    """Raises UserError where `known` names files of the study's classes that are not there; of others it may."""
-    folders = {file.partition("/")[0] for file in manifest["file"]}
-    unknown = sorted(file for file in set(known.index) - set(manifest["file"]) if file.partition("/")[0] in folders)
-    if unknown:
-        named = ", ".join(map(repr, unknown[:NAMED])) + (f" and {len(unknown) - NAMED} more" if unknown[NAMED:] else "")
-        example = manifest["file"].iloc[0]
-        raise UserError(f"data.groups names files that are not there: {named}; write them as {example!r}")
-    log.info("%d of %d files have a group in data.groups", manifest["file"].isin(known.index).sum(), len(manifest))
+def _apply(manifest: pd.DataFrame, known: pd.Series, root: Path) -> list[dict]:
+    """Add the column known_group in place: the group's number, since its name may be a patient's. Returns problems."""
+    files = manifest["file"].tolist()
+    groups, misfits = patients.matched(known, files, root)
+    patients.check_names(misfits, files, root)
+    names = manifest["file"].map(groups)
+    numbers = {name: str(i + 1) for i, name in enumerate(sorted(names.dropna().unique()))}
+    manifest["known_group"] = names.map(numbers).astype(object).fillna("")
+    log.info("%d of %d files have a group in data.groups, %d groups", names.notna().sum(), len(files), len(numbers))
+    for name, why in misfits.items():
+        log.info("%r in data.groups %s", name, why)
+    problems = [_problem(in_tables(name), "", f"in data.groups: {why}", "not applied") for name, why in misfits.items()]
+    unsure = names.map(lambda name: isinstance(name, str) and patients.means_unknown(name))
+    shared = unsure & names.map(names.value_counts()).gt(1)
+    for file, label, name in zip(manifest["file"][shared], manifest["class"][shared], names[shared], strict=True):
+        problems.append(_problem(file, label, f"group {name!r} in data.groups", "taken for one group"))
+    lacking = manifest[manifest["status"].eq("used") & patients.without_group(manifest)]
+    for file, label in zip(lacking["file"], lacking["class"], strict=True):
+        problems.append(_problem(file, label, "no group in data.groups", "taken for a group of its own"))
+    return problems
 
 
 def _distances(root: Path, manifest: pd.DataFrame) -> pd.DataFrame:
@@ -202,19 +204,19 @@ def _distances(root: Path, manifest: pd.DataFrame) -> pd.DataFrame:
     return distances(unpacked(used["perceptual_hash"]), used["class"].to_numpy(), copies)
 
 
-def _group(manifest: pd.DataFrame, distance: int, known: pd.Series | None) -> None:
+def _group(manifest: pd.DataFrame, distance: int) -> None:
     """Fill in the group of the used files, in place."""
     used = manifest.index[manifest["status"] == "used"]
     if not len(used):
         return
-    names = None if known is None else _of_all_copies(manifest, known).loc[used].to_numpy(str)
+    names = _of_all_copies(manifest).loc[used].to_numpy(str) if "known_group" in manifest else None
     numbers = pd.Series(groups(unpacked(manifest.loc[used, "perceptual_hash"]), distance, names), index=used)
     manifest.loc[used, "group"] = manifest.loc[used, "pixels_sha256"].groupby(numbers).transform("min")
 
 
-def _of_all_copies(manifest: pd.DataFrame, known: pd.Series) -> pd.Series:
+def _of_all_copies(manifest: pd.DataFrame) -> pd.Series:
     """Each file's known group, or that of an exact copy of it, left out or not; groups that share an image are one."""
-    names = manifest["file"].map(known)
+    names = manifest["known_group"].replace("", None)
     rows = pd.DataFrame({"pixels": manifest["pixels_sha256"], "name": names}).query("pixels != ''").dropna()
     graph = pd.concat([rows["pixels"], rows["name"]], ignore_index=True)
     number, _ = pd.factorize(graph)  # a hash is no group's name
@@ -224,7 +226,7 @@ def _of_all_copies(manifest: pd.DataFrame, known: pd.Series) -> pd.Series:
     )
     whole = connected_components(links, directed=False)[1] if half else np.empty(0, int)
     by_pixels = pd.Series(whole[number[:half]], index=rows["pixels"].to_numpy()).astype(str).groupby(level=0).first()
-    return manifest["pixels_sha256"].map(by_pixels).fillna("")
+    return manifest["pixels_sha256"].map(by_pixels).astype(object).fillna("")
 
 
 def check_classes(manifest: pd.DataFrame) -> None:
@@ -239,6 +241,12 @@ def check_classes(manifest: pd.DataFrame) -> None:
             )
 
 
+def _advice(bad: pd.DataFrame) -> str:
+    """Of what kinds the files are, where that is known, and what to do."""
+    kinds = {reason: count for reason, count in bad["reason"].value_counts().items() if reason in ADVICE}
+    return "".join(f"{count} are each a {kind}: {ADVICE[kind]}. " for kind, count in kinds.items())
+
+
 def check_share(manifest: pd.DataFrame, max_bad_share: float) -> None:
     """Raises UserError where more than `max_bad_share` of the files can't be read, naming some; the log names all."""
     bad = manifest[(manifest["status"] == "left out") & (manifest["pixels_sha256"] == "")]
@@ -249,5 +257,5 @@ def check_share(manifest: pd.DataFrame, max_bad_share: float) -> None:
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         raise UserError(
             f"{len(bad)} of {len(manifest)} files can't be used, more than data.max_bad_share {max_bad_share} allows: "
-            f"{named}{more}. Mend or remove them, or raise the share; the log names them all"
+            f"{named}{more}. {_advice(bad)}Mend or remove them, or raise the share; the log names them all"
         )

@@ -56,10 +56,11 @@ def make_splits(manifest: pd.DataFrame, test_share: float, seed: int) -> pd.Data
     for name in sizes.index:
         for side, what in (("test", "test set"), ("pool", "pool")):
             if not ((used["class"] == name) & (used["side"] == side)).any():
+                groups = used.loc[used["class"] == name, "group"].nunique()
                 raise UserError(
-                    f"class {name!r} has no image for the {what}: {sizes[name]} usable images in "
-                    f"{used.loc[used['class'] == name, 'group'].nunique()} groups of near-copies, splits.test_share "
-                    f"{test_share}. Add images of it, or change the share"
+                    f"class {name!r} has no image for the {what}: {sizes[name]} usable images in {groups} groups of "
+                    f"near-copies or by data.groups, splits.test_share {test_share}. Add images of it, or change the "
+                    "share"
                 )
     return used[["file", "class", "group", "pixels_sha256", "side"]]
 

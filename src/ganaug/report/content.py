@@ -37,7 +37,8 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "data": data.to_dict("records"),
         "data_total": data.drop(columns="class").sum().to_dict(),
         "near_copies": near_copies(results / "data" / "near_copies.json"),
-        "problems": problem_rows(results / "data" / "problems.csv"),
+        "problems": (problems := problem_rows(results / "data" / "problems.csv")),
+        "skipped": any(row["problem"].startswith("in a folder ") for row in problems),
         "subsets": subset_rows(read_table(tables / "subsets.csv", ["size", "side", "class", "images"]), grid),
         "test_images": test_images,
         "typical_accuracy": f"{typical:.2f}",
@@ -89,6 +90,7 @@ def problem_rows(path: Path) -> list[dict]:
     """problem, class, action and the number of files; a group's name is left out of the action."""
     problems = read_table(path, ["file", "class", "problem", "action"])
     problems["action"] = [action.partition(" in group ")[0] for action in problems["action"]]
+    problems["class"] = problems["class"].fillna("")  # of what belongs to none
     counts = problems.groupby(["problem", "class", "action"], sort=False).size().rename("files")
     return counts.reset_index().to_dict("records")
 

@@ -9,7 +9,8 @@ import jinja2
 import yaml
 
 from ganaug.analysis.missing import add_argument, missing_files
-from ganaug.analysis.results import Grid
+from ganaug.analysis.results import Grid, read_table
+from ganaug.data import patients
 from ganaug.errors import UserError
 from ganaug.files import write_text
 from ganaug.report import content, extras, record
@@ -75,10 +76,17 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
         synthetic=settings.synthetic,
         demonstration=bool(settings.synthetic) and config["gan"]["kimg"] < DEMONSTRATION_KIMG,
         figures=_figures(results, settings),
+        patients=_patients(results) if config["data"]["groups"] else None,
         run=record.facts(results, grid, bool(settings.synthetic)),
         **content.numbers(results, grid, settings.synthetic, config["statistics"]["confidence"]),
         **extras.extras(results, grid, settings.tables),
     )
+
+
+def _patients(results: Path) -> dict[str, int]:
+    """What the table in data.groups says of the images, counted; see patients.count."""
+    manifest = read_table(results / "data" / "manifest.csv", ["pixels_sha256", "known_group"])
+    return patients.count(manifest, read_table(results / "data" / "splits.csv", ["pixels_sha256", "side"]))
 
 
 def _figures(results: Path, settings: Settings) -> dict[str, str]:
