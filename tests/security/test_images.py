@@ -13,13 +13,14 @@ from PIL import Image
 
 from ganaug.data import images
 from ganaug.data.calibration import copy_hashes
+from ganaug.data.deep import UNREAD
 from ganaug.data.manifest import ACTIONS
 from ganaug.data.near_copies import perceptual_hash
 from ganaug.errors import Unusable
 from helpers.mutations import chunk, mutant, whole_files
 from helpers.pictures import encoded
 
-REASONS = {"empty", "not an image", "truncated", "too large"}
+REASONS = {"empty", "not an image", "truncated", "too large", UNREAD}
 MUTANTS = 3000
 
 
@@ -89,9 +90,12 @@ def huge_bmp() -> bytes:
     [
         (many_scans, {"too large"}),
         (many_frames, {"used", "several frames", "wrong suffix", "palette"}),
-        (lambda: encoded(Image.new("I;16", (7000, 7000)), "PNG"), {"used", "16-bit"}),
+        (lambda: encoded(Image.new("I;16", (7000, 7000)), "PNG"), {"used", "16-bit", "few grey levels"}),
         (lambda: encoded(Image.new("RGBA", (7000, 7000)), "PNG"), {"used", "RGBA"}),
-        (lambda: encoded(Image.new("F", (5000, 5000)), "TIFF"), {"used", "float", "wrong suffix"}),
+        (
+            lambda: encoded(Image.new("F", (5000, 5000)), "TIFF"),
+            {"used", "float", "few grey levels", "wrong suffix"},
+        ),
         (lambda: encoded(Image.new("L", (7100, 7100)), "PNG"), {"too large"}),
         (lambda: encoded(Image.new("L", (70_000, 1)), "PNG"), {"too large"}),
         (lambda: encoded(Image.new("L", (65_500, 1)), "PNG"), {"used", "non-square"}),

@@ -1,11 +1,12 @@
 """Image files into square 8-bit grey arrays, each odd kind handled on purpose."""
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import numpy as np
 import pandas as pd
 from PIL import ExifTags, Image
 
+from ganaug.data import deep
 from ganaug.data.sources import read_file
+from ganaug.data.window import Window, scaled
 from ganaug.errors import Unusable, UserError
 from ganaug.files import write_array, write_csv
 from ganaug.progress import Progress
@@ -42,6 +45,7 @@ ADVICE = {
     "web page": "fetch the images again: the server answered with a page",
     "ZIP archive": "unpack the archives",
     "gzip archive": "unpack the archives",
+    deep.UNREAD: "convert such files to grey PNG, of 8 or 16 bits",
 }
 TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270"}
 TURNED |= {7: "TRANSVERSE", 8: "ROTATE_90"}
@@ -49,20 +53,23 @@ TURNED |= {7: "TRANSVERSE", 8: "ROTATE_90"}
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded file. pixels: uint8 [H, W]. format, mode: Pillow's names. problems: what was converted on the way."""
+    """A decoded file. pixels: uint8 [H, W]. format, mode: Pillow's names (see deep.Deep, too). problems: what was
+    converted on the way. window: what became 0 and 255, of a file of more than 8 bits."""
 
     pixels: np.ndarray
     format: str
     mode: str
     problems: tuple[str, ...]
+    window: Window | None = None
 
 
 def decode(content: bytes, name: str = "") -> Decoded:
     """Decode a file's bytes to 8-bit grey.
 
-    16-bit and float images are scaled by their own range to 0..255 (medical exports use a part of the 16 bits); colour,
-    palette and CMYK become ITU-R 601 luma; transparency is laid on black; of an animation the first frame is taken;
-    an EXIF orientation is applied. name: the file's name, whose suffix is compared with the content.
+    Values of more than 8 bits are scaled by a window that neither a marker nor padding widens (medical exports use a
+    part of the 16 bits; see ganaug.data.window); "white is zero" is turned round; colour, palette and CMYK become
+    ITU-R 601 luma; transparency is laid on black; of an animation the first frame is taken; an EXIF orientation is
+    applied. name: the file's name, whose suffix is compared with the content.
     Raises Unusable: `empty`, `not an image`, `truncated`, `too large`, or what the file is instead (see OTHERS).
     """
     if not content:
@@ -73,32 +80,56 @@ def decode(content: bytes, name: str = "") -> Decoded:
     try:
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
-            image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-            # MPO: a photograph with a second one inside.
-            image_format = "JPEG" if image.format == "MPO" else image.format or ""
-            most = MAX_SCANNED // _scans(content) if image_format == "JPEG" else MAX_PIXELS
-            if image.width * image.height > most or max(image.size) > MAX_SIDE:
-                raise Unusable("too large")
-            mode, several = image.mode, getattr(image, "is_animated", False)
-            image.load()
-            image, unturned = _upright(image)
-            pixels, problem = _grey(image)
-    except Unusable:
+            found = _read(content)
+    except (Unusable, UserError):
         raise
     except (Image.DecompressionBombError, MemoryError):
         raise Unusable("too large") from None
     except Image.UnidentifiedImageError:
         raise Unusable("not an image") from None
-    except Exception:  # Pillow's decoders raise many kinds for broken data
+    except Exception:  # decoders raise many kinds for broken data
         raise Unusable("truncated") from None
-    problems = []
-    if SUFFIXES.get(Path(name).suffix.lower(), image_format) != image_format:
-        problems.append("wrong suffix")
-    problems += ["several frames"] if several else []
-    problems += [found for found in (unturned, problem) if found]
-    if pixels.shape[0] != pixels.shape[1]:
-        problems.append("non-square")
-    return Decoded(pixels, image_format, mode, tuple(problems))
+    wrong = SUFFIXES.get(Path(name).suffix.lower(), found.format) != found.format
+    height, width = found.pixels.shape
+    problems = ("wrong suffix",) * wrong + found.problems + ("non-square",) * (height != width)
+    return dataclasses.replace(found, problems=problems)
+
+
+def _read(content: bytes) -> Decoded:
+    """What `decode` gives, but for the problems that the file's name and its shape make."""
+    try:
+        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        if not deep.is_tiff(content):
+            raise
+        return _deep(content, None)
+    # MPO: a photograph with a second one inside.
+    image_format = "JPEG" if image.format == "MPO" else image.format or ""
+    most = MAX_SCANNED // _scans(content) if image_format == "JPEG" else MAX_PIXELS
+    if image.width * image.height > most or max(image.size) > MAX_SIDE:
+        raise Unusable("too large")
+    if deep.is_deep(image, content):
+        return _deep(content, image)
+    mode, several = image.mode, getattr(image, "is_animated", False)
+    image.load()
+    image, unturned = _upright(image)
+    found = ["several frames"] * several + ([unturned] if unturned else [])
+    if mode.startswith("I"):
+        pixels, window = scaled(np.asarray(image), _rows(image.width))
+        return Decoded(pixels, image_format, mode, (*found, "16-bit", *window.problems), window)
+    pixels, problem = _grey(image)
+    return Decoded(pixels, image_format, mode, (*found, problem) if problem else tuple(found))
+
+
+def _deep(content: bytes, image: Image.Image | None) -> Decoded:
+    """As _read, of a file that Pillow has opened, but can't read without a loss; or not opened (None)."""
+    read = deep.read(content, image, MAX_PIXELS, MAX_SIDE, BAND)
+    pixels, window = scaled(read.values, _rows(read.values.shape[1]))
+    if read.turn in TURNED:
+        pixels = np.asarray(Image.fromarray(pixels).transpose(Image.Transpose[TURNED[read.turn]]))
+    problems = ("several frames",) * read.several + read.problems + tuple(window.problems)
+    image_format = "TIFF" if image is None else image.format or ""
+    return Decoded(pixels, image_format, read.mode, problems, window)
 
 
 @contextlib.contextmanager
@@ -133,41 +164,26 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, str | None]:
     transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     if image.mode == "L" and not transparent:
         return np.asarray(image), None
-    convert: Callable[[Image.Image], Image.Image | np.ndarray]
-    if image.mode.startswith("I") or image.mode == "F":
-        ranges = [_finite(band) for band in _bands(image)]
-        low, high = (pick(values[i] for values in ranges) for i, pick in enumerate((min, max)))
-        problem, convert = "float" if image.mode == "F" else "16-bit", lambda band: _scaled(band, low, high)
-    else:
-        names = {"RGBA": "RGBA", "LA": "transparency", "PA": "palette", "P": "palette", "CMYK": "CMYK", "1": "1-bit"}
-        problem = names.get(image.mode, "transparency" if transparent else "colour")
-        convert = _on_black if transparent else lambda band: band.convert("RGB").convert("L")
+    names = {"RGBA": "RGBA", "LA": "transparency", "PA": "palette", "P": "palette", "CMYK": "CMYK", "1": "1-bit"}
+    problem = names.get(image.mode, "transparency" if transparent else "colour")
     pixels, top = np.empty((image.height, image.width), np.uint8), 0
     for band in _bands(image):
-        pixels[top : top + band.height] = np.asarray(convert(band))
+        pixels[top : top + band.height] = np.asarray(
+            _on_black(band) if transparent else band.convert("RGB").convert("L")
+        )
         top += band.height
     return pixels, problem
 
 
+def _rows(width: int) -> int:
+    """Rows of a band."""
+    return max(1, BAND // width)
+
+
 def _bands(image: Image.Image) -> Iterator[Image.Image]:
-    rows = max(1, BAND // image.width)
+    rows = _rows(image.width)
     for top in range(0, image.height, rows):
         yield image.crop((0, top, image.width, min(image.height, top + rows)))
-
-
-def _finite(band: Image.Image) -> tuple[float, float]:
-    """Least and greatest value; NaN and infinities are none."""
-    values = np.asarray(band, np.float64)
-    values = values[np.isfinite(values)]
-    return (values.min(), values.max()) if values.size else (np.inf, -np.inf)
-
-
-def _scaled(band: Image.Image, low: float, high: float) -> np.ndarray:
-    """Values from `low` to `high` as 0 to 255, NaN as 0."""
-    if not low < high:
-        return np.zeros((band.height, band.width), np.uint8)
-    values = np.nan_to_num(np.asarray(band, np.float64), nan=low, posinf=high, neginf=low)
-    return np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
 
 
 def _on_black(band: Image.Image) -> Image.Image:

@@ -129,13 +129,17 @@ def inspect(root: Path, file: str, label: str, follow_links: bool = False) -> di
     digest = pixels_sha256(image.pixels)
     row |= {"format": image.format, "mode": image.mode, "width": width, "height": height, "pixels_sha256": digest}
     row |= {"perceptual_hash": perceptual_hash(image.pixels).tobytes().hex(), "status": "used", "reason": ""}
-    return row | {"problems": [_problem(file, label, p, ACTIONS[p]) for p in image.problems]}
+    scaling = f" by the {image.window}"  # of those that have one
+    actions = {p: ACTIONS[p] + (scaling if p in SCALED else "") for p in image.problems}
+    return row | {"problems": [_problem(file, label, p, action) for p, action in actions.items()]}
 
 
+SCALED = ("16-bit", "32-bit", "8-bit signed", "float")
 # What is done about a file that can be used.
 ACTIONS = {
-    "16-bit": "scaled by its own range to 8 bits",
-    "float": "scaled by its own range to 8 bits",
+    **dict.fromkeys(SCALED, "scaled to 8 bits"),
+    "few grey levels": "used; the file has lost its depth before, or is blank",
+    "much outside the window": "used; look whether the window suits",
     "colour": "converted to grey",
     "palette": "converted to grey",
     "CMYK": "converted to grey",

@@ -1,6 +1,7 @@
 """The report's tables and the numbers in its text, from the tables on disk, as plain values ready to be shown."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,9 +88,9 @@ def near_copies(path: Path) -> dict:
 
 
 def problem_rows(path: Path) -> list[dict]:
-    """problem, class, action and the number of files; a group's name is left out of the action."""
+    """problem, class, action and the number of files; what is one file's is left out of the action."""
     problems = read_table(path, ["file", "class", "problem", "action"])
-    problems["action"] = [action.partition(" in group ")[0] for action in problems["action"]]
+    problems["action"] = [re.split(" in group | by the window ", action)[0] for action in problems["action"]]
     problems["class"] = problems["class"].fillna("")  # of what belongs to none
     counts = problems.groupby(["problem", "class", "action"], sort=False).size().rename("files")
     return counts.reset_index().to_dict("records")

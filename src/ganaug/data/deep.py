@@ -1,0 +1,196 @@
+"""Files of more than 8 bits a sample that Pillow reads with a loss or not at all: PNG in colour or with alpha, TIFF.
+
+Pillow keeps 8 of 16 bits of colours, takes "white is zero" for "black is zero" at 16 bits, reads signed numbers as
+unsigned ones and rounds colour maps. imagecodecs and tifffile keep what is stored. They are imported where such a file
+is met: a machine that packs no images needs neither.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from ganaug.errors import Unusable, UserError
+
+UNREAD = "TIFF of a kind that is not read"
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MAX_BYTES_PER_PIXEL = 8  # four samples of 16 bits, or one of 64
+MAX_SEGMENTS = 300_000  # strips or tiles: each is a call
+# Photometric interpretations, compressions and extra samples that are read, by TIFF's numbers (TIFF 6.0).
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = 0, 1, 2, 3
+COMPRESSIONS = (1, 5, 8, 32773, 32946, 50000)  # none, LZW, deflate, PackBits, old deflate, Zstandard
+UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2
+ORIENTATION = 274
+
+
+@dataclass(frozen=True)
+class Deep:
+    """A file's pixels in full depth. values: [H, W], integers or floats, black is the least; colour as ITU-R 601 luma,
+    transparency laid on black. mode: Pillow's name of such samples in 8 bits, then the bits and S for signed, F for
+    float. problems: what was converted. turn: EXIF's orientation, 1 to 8. several: whether more images follow."""
+
+    values: np.ndarray
+    mode: str
+    problems: tuple[str, ...]
+    turn: int
+    several: bool
+
+
+def kind_of(values: np.ndarray) -> str:
+    """The problem's name for samples of this type."""
+    if values.dtype.kind == "f":
+        return "float"
+    return {1: "8-bit signed", 2: "16-bit"}.get(values.dtype.itemsize, "32-bit")
+
+
+def is_tiff(content: bytes) -> bool:
+    return content[:4] in TIFF_STARTS
+
+
+def is_deep(image: Image.Image, content: bytes) -> bool:
+    """Whether Pillow would lose something of this opened, not loaded file. Any grey PNG it reads well."""
+    if image.format == "PNG":
+        return content[12:16] == b"IHDR" and content[24] == 16 and (content[25] != 0 or "transparency" in image.info)
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    tags = image.tag_v2
+    bits, formats = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+    colours = tags.get(TiffImagePlugin.COLORMAP, ())
+    # Entries of 8 bits are written with the byte twice, or with a zero byte behind.
+    rounded = image.mode in ("P", "PA") and any(entry % 257 and entry % 256 for entry in colours)
+    return max(bits) > 8 or any(kind != 1 for kind in formats) or rounded
+
+
+def read(content: bytes, image: Image.Image | None, max_pixels: int, max_side: int, band: int) -> Deep:
+    """Read a PNG or TIFF. image: as Pillow has opened it, None where Pillow can't. band: pixels converted at a time.
+
+    The size of a PNG is the caller's to check, that of a TIFF is checked here.
+    Raises Unusable: UNREAD, `too large`; what else is wrong raises what imagecodecs and tifffile raise.
+    """
+    try:
+        import imagecodecs
+        import tifffile
+    except ImportError as error:
+        raise UserError(f"images of more than 8 bits take {error.name}: install envs/requirements.txt") from None
+    if image is not None and image.format == "PNG":
+        turn, several = image.getexif().get(ORIENTATION, 1), getattr(image, "is_animated", False)
+        image.close()  # getexif has loaded it
+        values = imagecodecs.png_decode(content)
+        samples = values.reshape(*values.shape[:2], -1)
+        grey = _laid(samples, 65535, samples.shape[2] in (2, 4), band)
+        mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
+        return Deep(grey, f"{mode};16", _problems(samples, mode), turn, several)
+    tifffile.logger().disabled = True  # it complains without the file's name
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        page: Any = file.pages.first
+        _check(page, len(content), max_pixels, max_side)
+        stored = page.asarray(squeeze=False, maxworkers=1)  # [planes, 1, H, W, samples of a plane]
+        samples = np.moveaxis(stored[:, 0, :, :, 0], 0, -1) if stored.shape[0] > 1 else stored[0, 0]
+        several = _has_second(file)
+    return _of_page(page, samples, several, band)
+
+
+def _check(page: Any, size: int, max_pixels: int, max_side: int) -> None:
+    """Refuse what is too large or not read, by the tags alone, before a byte of the pixels is unpacked."""
+    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+    bytes_each = page.dtype.itemsize if page.dtype is not None else MAX_BYTES_PER_PIXEL
+    segments, pixels_each = _product(page.chunked), _product(page.chunks[:2])
+    unpacked = max(height * width, segments * pixels_each // 4)  # tiles may reach over the edges
+    if (
+        max(height * width, pixels_each) > max_pixels
+        or max(height, width) > max_side
+        or unpacked * samples * bytes_each > max_pixels * MAX_BYTES_PER_PIXEL
+        or segments > MAX_SEGMENTS
+    ):
+        raise Unusable("too large")
+    colours = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1}.get(page.photometric, 0)
+    extra = tuple(page.extrasamples)[:1]
+    alpha = extra in ((PREMULTIPLIED,), (STRAIGHT,))
+    if (
+        page.dtype is None
+        or page.dtype.kind not in "iuf"
+        or page.imagedepth != 1
+        or page.compression not in COMPRESSIONS
+        or samples != colours + len(page.extrasamples)
+        # What are the further samples of a grey image? RGB's may be anything, and are not looked at.
+        or len(page.extrasamples) > (1 if alpha else 0 if colours == 1 else 1)
+        or (alpha and (page.photometric == PALETTE or page.dtype.kind == "i"))
+        or (page.photometric == PALETTE and _entries(page) != 2**page.bitspersample)
+        or (page.photometric == PALETTE and page.dtype.kind != "u")
+        or (page.photometric != PALETTE and page.dtype == np.uint8)  # what Pillow does not read of 8 bits
+    ):
+        raise Unusable(UNREAD)
+    if not page.is_contiguous:
+        places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        if len(places) != segments or any(count <= 0 or start + count > size for start, count in places):
+            raise ValueError("strips or tiles are missing")  # they would be filled up
+
+
+def _entries(page: Any) -> int:
+    return 0 if page.colormap is None else page.colormap.shape[1]
+
+
+def _product(numbers: tuple[int, ...]) -> int:
+    product = 1
+    for number in numbers:
+        product *= int(number)
+    return product
+
+
+def _has_second(file: Any) -> bool:
+    try:
+        return file.pages[1] is not None
+    except (IndexError, ValueError):  # none, or a broken one
+        return False
+
+
+def _of_page(page: Any, samples: np.ndarray, several: bool, band: int) -> Deep:
+    """The page's samples [H, W, S], the right way round and as one number a pixel."""
+    kind, bits = samples.dtype.kind, page.bitspersample
+    top = 1 if kind == "f" else 2**bits - 1
+    if page.photometric == PALETTE:
+        grey = _rounded(page.colormap.T.astype(np.float64) @ LUMA, np.dtype(np.uint16))[samples[..., 0]]
+        return Deep(grey, f"P;{bits}", ("16-bit", "palette"), _turn(page), several)
+    if page.photometric == WHITE_IS_ZERO:
+        colour = samples[..., :1]
+        turned = -colour if kind == "f" else ~colour if kind == "i" else colour.dtype.type(top) - colour
+        samples = np.concatenate([turned, samples[..., 1:]], axis=2)
+    alpha = tuple(page.extrasamples)[:1]
+    grey = _laid(samples, top, alpha == (STRAIGHT,), band)
+    mode = ("RGB" if page.photometric == RGB else "L") + ("A" if alpha not in ((), (UNSPECIFIED,)) else "")
+    letter = {"f": "F", "i": "S", "u": ""}[kind]
+    return Deep(grey, f"{mode};{bits}{letter}", _problems(samples, mode), _turn(page), several)
+
+
+def _turn(page: Any) -> int:
+    return page.tags.valueof(ORIENTATION, default=1)
+
+
+def _problems(samples: np.ndarray, mode: str) -> tuple[str, ...]:
+    named = {"L": (), "LA": ("transparency",), "RGB": ("colour",), "RGBA": ("RGBA",)}
+    return (kind_of(samples), *named[mode])
+
+
+def _laid(samples: np.ndarray, top: int, straight: bool, size: int) -> np.ndarray:
+    """[H, W, S] to [H, W]: colours as luma, on black by the last sample, of `top` at most, where that is `straight`.
+
+    Grey alone keeps its type; else the result has 16 bits where the samples have, and is float64 where they have more.
+    size: pixels converted at a time.
+    """
+    if samples.shape[2] == 1:
+        return samples[..., 0]
+    rows = max(1, size // samples.shape[1])
+    deep = samples.dtype.kind != "u" or samples.dtype.itemsize > 2
+    grey = np.empty(samples.shape[:2], np.float64 if deep else np.uint16)
+    for start in range(0, len(samples), rows):
+        band = samples[start : start + rows].astype(np.float64)
+        value = band[..., :3] @ np.array(LUMA) if samples.shape[2] > 2 else band[..., 0]
+        grey[start : start + rows] = _rounded(value * (band[..., -1] / top) if straight else value, grey.dtype)
+    return grey
+
+
+def _rounded(values: np.ndarray, kind: np.dtype) -> np.ndarray:
+    return np.rint(values).astype(kind) if kind.kind == "u" else values
