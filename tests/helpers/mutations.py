@@ -1,9 +1,12 @@
 """Broken and hostile image files, made from whole ones: the same for the same seed."""
 
+import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
+import tifffile
 from PIL import Image, PngImagePlugin
 
 from helpers.pictures import encoded
@@ -36,7 +39,34 @@ def whole_files(side: int = 24) -> list[bytes]:
     files += [encoded(deep, "TIFF"), encoded(floats, "TIFF"), encoded(grey.convert("1"), "TIFF", compression="group4")]
     files += [encoded(colour, "TIFF", compression="jpeg"), several(grey.copy(), "TIFF")]
     files += [encoded(grey, "BMP"), encoded(colour, "BMP"), encoded(palette, "GIF"), several(grey, "GIF")]
-    return [*files, encoded(colour, "WEBP"), encoded(colour, "WEBP", lossless=True), several(colour, "WEBP")]
+    files += [encoded(colour, "WEBP"), encoded(colour, "WEBP", lossless=True), several(colour, "WEBP")]
+    return files + deep_files(side)
+
+
+def deep_files(side: int) -> list[bytes]:
+    """Files of more than 8 bits a sample that Pillow reads with a loss, or not at all."""
+    rng = np.random.default_rng(1)
+    colour, alpha = rng.integers(0, 65536, (side, side, 3), np.uint16), rng.integers(0, 65536, (side, side), np.uint16)
+    grey, palette = colour[..., 0], rng.integers(0, 4096, (3, 256)).astype(np.uint16)
+    kinds = (colour, np.dstack([colour, alpha]), np.dstack([grey, alpha]))
+    files = [imagecodecs.png_encode(image) for image in kinds]
+    files += [tiff(grey, photometric="miniswhite", compression="lzw", predictor=2, rowsperstrip=5)]
+    files += [tiff(grey, photometric="minisblack", bitspersample=12, byteorder=">")]
+    files += [tiff(colour, photometric="rgb", compression="zlib", tile=(16, 16))]
+    files += [tiff(np.moveaxis(colour, -1, 0), photometric="rgb", planarconfig="separate", compression="packbits")]
+    files += [tiff(np.dstack([colour, alpha]), photometric="rgb", extrasamples=["unassalpha"], compression="zstd")]
+    files += [tiff(colour[..., :2], photometric="minisblack", planarconfig="contig", extrasamples=["assocalpha"])]
+    files += [tiff(grey.astype(np.uint8), photometric="palette", colormap=palette)]
+    floats = grey.astype(np.float32)
+    files += [tiff(floats, compression="zlib", predictor=3), tiff(floats.astype(np.float64)), tiff(grey.view(np.int16))]
+    return [*files, tiff(floats.astype(np.uint32), bigtiff=True), tiff(floats.astype(np.float16), byteorder=">")]
+
+
+def tiff(pixels: np.ndarray, **options) -> bytes:
+    """As tifffile writes it, without its own description."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, metadata=None, **options)
+    return buffer.getvalue()
 
 
 def mutant(files: list[bytes], seed: int) -> bytes:

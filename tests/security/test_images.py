@@ -1,6 +1,8 @@
 """Broken and hostile image files: used, or left out in words; never a crash, a hang or a full memory."""
 
+import itertools
 import logging
+import math
 import resource
 import signal
 import struct
@@ -13,14 +15,14 @@ from PIL import Image
 
 from ganaug.data import images
 from ganaug.data.calibration import copy_hashes
-from ganaug.data.deep import UNREAD
+from ganaug.data.deep import DEEP_JPEG, UNREAD
 from ganaug.data.manifest import ACTIONS
 from ganaug.data.near_copies import perceptual_hash
 from ganaug.errors import Unusable
-from helpers.mutations import chunk, mutant, whole_files
+from helpers.mutations import chunk, mutant, tiff, whole_files
 from helpers.pictures import encoded
 
-REASONS = {"empty", "not an image", "truncated", "too large", UNREAD}
+REASONS = {"empty", "not an image", "truncated", "too large", DEEP_JPEG, UNREAD}
 MUTANTS = 3000
 
 
@@ -116,6 +118,75 @@ def test_what_unpacks_to_much_is_bounded(bounded, make, outcome):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert read(make()) == outcome
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 800_000  # kB
+
+
+def deep_png(side, samples, colour) -> bytes:
+    """Noughts of 16 bits, made row by row."""
+    packer, row = zlib.compressobj(1), bytes(1 + 2 * samples * side)
+    data = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    return png(side, side, data, depth=16, colour=colour)
+
+
+def deep_tiff(side, kind, shape=(), **options) -> bytes:
+    """Noughts, in tiles that all are one, so that the file is small and soon made."""
+    tile = (1008, 1008)
+    count = math.ceil(side / 1008) ** 2
+    noughts = itertools.repeat(np.zeros((*tile, *shape), kind), count)
+    given = {"photometric": "minisblack", "compression": "zlib"} | options
+    return tiff(noughts, shape=(side, side, *shape), dtype=kind, tile=tile, **given)
+
+
+def changed(content: bytes, tag: int, number: int) -> bytes:
+    """A little-endian TIFF with the value of one tag, of one number, changed in place."""
+    entries = struct.unpack("<I", content[4:8])[0]
+    for i in range(struct.unpack_from("<H", content, entries)[0]):
+        place = entries + 2 + 12 * i
+        if struct.unpack_from("<H", content, place)[0] == tag:
+            return content[:place] + struct.pack("<HHII", tag, 4, 1, number) + content[place + 12 :]
+    raise AssertionError(f"no tag {tag}")
+
+
+def small(**options) -> bytes:
+    return tiff(np.ones((64, 64), np.uint16), photometric="miniswhite", **options)
+
+
+WIDTH, HEIGHT, STRIP_OFFSETS, STRIP_BYTES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 273, 279, 322, 323
+USED = {"used", "few grey levels"}
+
+
+@pytest.mark.parametrize(
+    ("make", "outcome"),
+    [
+        (lambda: deep_png(7000, 4, 6), USED | {"16-bit", "RGBA"}),
+        (lambda: deep_png(7100, 3, 2), {"too large"}),
+        (lambda: deep_tiff(7000, "uint16", photometric="miniswhite"), USED | {"16-bit"}),
+        (lambda: deep_tiff(7000, "float64"), USED | {"float"}),
+        (lambda: deep_tiff(7000, "uint16", (4,), photometric="rgb", extrasamples=[2]), USED | {"16-bit", "RGBA"}),
+        (lambda: deep_tiff(7100, "uint16"), {"too large"}),
+        (lambda: deep_tiff(5000, "float64", (3,), photometric="rgb"), {"too large"}),
+        (lambda: changed(changed(small(), WIDTH, 2**31 - 1), HEIGHT, 2**31 - 1), {"too large"}),
+        (lambda: changed(small(), WIDTH, 65_501), {"too large"}),
+        (lambda: changed(small(tile=(16, 16)), TILE_WIDTH, 2**31 - 16), {"too large"}),
+        (lambda: changed(changed(small(tile=(16, 16)), TILE_WIDTH, 1), TILE_HEIGHT, 1), {"truncated"}),
+        (lambda: changed(small(compression="zlib"), STRIP_BYTES, 0), {"truncated"}),
+        (lambda: changed(small(compression="zlib"), STRIP_OFFSETS, 2**31), {"truncated"}),
+        # A strip that unpacks to more than its rows hold.
+        (lambda: changed(deep_strip(), HEIGHT, 8), {"truncated"}),
+        (lambda: small()[:-3000], {"truncated"}),
+        (lambda: small(compression="lzw")[:-10], {"truncated"}),
+    ],
+)
+def test_what_the_deep_readers_unpack_is_bounded(bounded, make, outcome):
+    content = make()
+    assert len(content) < 3_000_000
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert read(content) - {"wrong suffix", "non-square"} == outcome
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 800_000  # kB
+
+
+def deep_strip() -> bytes:
+    """One strip of 100 MB in 100 kB."""
+    return tiff(np.zeros((1000, 50_000), np.uint16), compression="zlib", rowsperstrip=1000, photometric="minisblack")
 
 
 def test_numbers_that_are_none_do_not_shift_the_others():

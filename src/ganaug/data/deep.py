@@ -15,6 +15,7 @@ from PIL import Image, TiffImagePlugin
 from ganaug.errors import Unusable, UserError
 
 UNREAD = "TIFF of a kind that is not read"
+DEEP_JPEG = "JPEG of more than 8 bits"
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_BYTES_PER_PIXEL = 8  # four samples of 16 bits, or one of 64
@@ -48,6 +49,18 @@ def kind_of(values: np.ndarray) -> str:
 
 def is_tiff(content: bytes) -> bool:
     return content[:4] in TIFF_STARTS
+
+
+def is_deep_jpeg(content: bytes) -> bool:
+    """Whether the frame's header tells more than 8 bits. Pillow opens no such file."""
+    position = 2
+    while content[:2] == b"\xff\xd8" and content[position : position + 1] == b"\xff":
+        marker = int.from_bytes(content[position + 1 : position + 2], "big")
+        length = int.from_bytes(content[position + 2 : position + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return content[position + 4 : position + 5] > b"\x08"
+        position += 2 + max(length, 2)
+    return False
 
 
 def is_deep(image: Image.Image, content: bytes) -> bool:
@@ -153,19 +166,27 @@ def _of_page(page: Any, samples: np.ndarray, several: bool, band: int) -> Deep:
     top = 1 if kind == "f" else 2**bits - 1
     if page.photometric == PALETTE:
         grey = _rounded(page.colormap.T.astype(np.float64) @ LUMA, np.dtype(np.uint16))[samples[..., 0]]
-        return Deep(grey, f"P;{bits}", ("16-bit", "palette"), _turn(page), several)
+        return Deep(grey, f"P;{bits}", ("16-bit", "palette"), _orientation(page), several)
     if page.photometric == WHITE_IS_ZERO:
-        colour = samples[..., :1]
-        turned = -colour if kind == "f" else ~colour if kind == "i" else colour.dtype.type(top) - colour
-        samples = np.concatenate([turned, samples[..., 1:]], axis=2)
+        _turn_round(samples[..., 0], top)
     alpha = tuple(page.extrasamples)[:1]
     grey = _laid(samples, top, alpha == (STRAIGHT,), band)
     mode = ("RGB" if page.photometric == RGB else "L") + ("A" if alpha not in ((), (UNSPECIFIED,)) else "")
     letter = {"f": "F", "i": "S", "u": ""}[kind]
-    return Deep(grey, f"{mode};{bits}{letter}", _problems(samples, mode), _turn(page), several)
+    return Deep(grey, f"{mode};{bits}{letter}", _problems(samples, mode), _orientation(page), several)
 
 
-def _turn(page: Any) -> int:
+def _turn_round(grey: np.ndarray, top: int) -> None:
+    """White for black and black for white, in place."""
+    if grey.dtype.kind == "f":
+        np.negative(grey, out=grey)
+    elif grey.dtype.kind == "i":
+        np.invert(grey, out=grey)  # -1 - value, which is in range
+    else:
+        np.subtract(grey.dtype.type(top), grey, out=grey)
+
+
+def _orientation(page: Any) -> int:
     return page.tags.valueof(ORIENTATION, default=1)
 
 

@@ -45,6 +45,7 @@ ADVICE = {
     "web page": "fetch the images again: the server answered with a page",
     "ZIP archive": "unpack the archives",
     "gzip archive": "unpack the archives",
+    deep.DEEP_JPEG: "convert such files to grey PNG of 16 bits",
     deep.UNREAD: "convert such files to grey PNG, of 8 or 16 bits",
 }
 TURNED = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270"}
@@ -100,9 +101,11 @@ def _read(content: bytes) -> Decoded:
     try:
         image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.UnidentifiedImageError:
-        if not deep.is_tiff(content):
-            raise
-        return _deep(content, None)
+        if deep.is_tiff(content):
+            return _deep(content, None)
+        if deep.is_deep_jpeg(content):
+            raise Unusable(deep.DEEP_JPEG) from None
+        raise
     # MPO: a photograph with a second one inside.
     image_format = "JPEG" if image.format == "MPO" else image.format or ""
     most = MAX_SCANNED // _scans(content) if image_format == "JPEG" else MAX_PIXELS
