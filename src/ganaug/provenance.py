@@ -12,8 +12,10 @@ from pathlib import Path
 from ganaug.errors import UserError
 from ganaug.files import read_json, sha256_of
 
-PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "pillow", "tifffile", "imagecodecs")
-PACKAGES += ("torch", "torchvision", "timm", "torch-fidelity")
+PACKAGES = (
+    *("numpy", "pandas", "scipy", "scikit-learn", "pillow", "tifffile", "imagecodecs"),
+    *("torch", "torchvision", "timm", "torch-fidelity"),
+)
 
 
 def record(

@@ -59,7 +59,7 @@ def deep_files(side: int) -> list[bytes]:
     files += [tiff(grey.astype(np.uint8), photometric="palette", colormap=palette)]
     floats = grey.astype(np.float32)
     files += [tiff(floats, compression="zlib", predictor=3), tiff(floats.astype(np.float64)), tiff(grey.view(np.int16))]
-    return [*files, tiff(floats.astype(np.uint32), bigtiff=True), tiff(floats.astype(np.float16), byteorder=">")]
+    return [*files, tiff(floats.astype(np.uint32), bigtiff=True), tiff((floats / 2).astype(np.float16), byteorder=">")]
 
 
 def tiff(pixels: np.ndarray, **options) -> bytes:

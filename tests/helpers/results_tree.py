@@ -9,6 +9,7 @@ import pandas as pd
 from ganaug.analysis.tables import ALWAYS, SOME
 from ganaug.cli import main
 from ganaug.data.calibration import COPIES, DIFFERENT, choose, describe
+from ganaug.data.window import Window
 from helpers.running import CLASSES
 
 GRID = {
@@ -22,6 +23,7 @@ GRID = {
 }
 PER_CLASS = {25: 25, 50: 50, 100: 100, "all": 240}
 RESOLUTION = 32
+WINDOW = Window(0, 4080, 0.001, 250)
 
 
 def make_tree(root: Path, grid: dict = GRID, classes: list[str] = CLASSES, generated: bool = True) -> Path:
@@ -83,7 +85,7 @@ def _data(root: Path, classes, rng) -> None:
     ]
     _write(root / "data/splits.csv", pd.DataFrame(rows))
     problems = [
-        (f"{classes[1]}/images/{classes[1]}-7.png", classes[1], "16-bit", "scaled by its own range to 8 bits"),
+        (f"{classes[1]}/images/{classes[1]}-7.png", classes[1], "16-bit", f"scaled to 8 bits by the {WINDOW}"),
         *((f"{c}/images/{c}-{k}.png", c, "near-copy", f"kept together in group {c}0") for c in classes for k in (0, 1)),
         (f"{classes[0]}/images/bad.png", classes[0], "truncated", "left out"),
     ]

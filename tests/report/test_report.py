@@ -133,7 +133,7 @@ def test_problems_of_the_data_are_counted(built):
     _, page, _ = built
     text = " ".join(page.text.split())
     assert "near-copyCOVID2kept together" in text
-    assert "truncatedCOVID1left out" in text and "16-bitLung_Opacity1scaled by its own range" in text
+    assert "truncatedCOVID1left out" in text and "16-bitLung_Opacity1scaled to 8 bits" in text
 
 
 def test_what_belongs_to_no_class_is_listed_too(tmp_path):
