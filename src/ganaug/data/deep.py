@@ -24,7 +24,7 @@ MAX_SEGMENTS = 300_000  # strips or tiles: each is a call
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = 0, 1, 2, 3
 COMPRESSIONS = (1, 5, 8, 32773, 32946, 50000)  # none, LZW, deflate, PackBits, old deflate, Zstandard
 UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2
-ORIENTATION = 274
+PHOTOMETRIC, ORIENTATION = 262, 274
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,10 @@ def is_deep(image: Image.Image, content: bytes) -> bool:
     tags = image.tag_v2
     bits, formats = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)), tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
     colours = tags.get(TiffImagePlugin.COLORMAP, ())
-    # Entries of 8 bits are written with the byte twice, or with a zero byte behind.
+    # Colour entries of 8 bits are written with the byte twice, or with a zero byte behind.
     rounded = image.mode in ("P", "PA") and any(entry % 257 and entry % 256 for entry in colours)
-    return max(bits) > 8 or any(kind != 1 for kind in formats) or rounded
+    # Sample formats: 1 is unsigned, 4 undefined.
+    return max(bits) > 8 or not set(formats) <= {1, 4} or rounded
 
 
 def read(content: bytes, image: Image.Image | None, max_pixels: int, max_side: int, band: int) -> Deep:
@@ -125,6 +126,8 @@ def _check(page: Any, size: int, max_pixels: int, max_side: int) -> None:
     if (
         page.dtype is None
         or page.dtype.kind not in "iuf"
+        or (page.dtype.kind != "f" and page.dtype.itemsize > 4)  # more than what a float64 holds
+        or PHOTOMETRIC not in page.tags  # is white or black zero?
         or page.imagedepth != 1
         or page.compression not in COMPRESSIONS
         or samples != colours + len(page.extrasamples)
