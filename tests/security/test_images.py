@@ -127,6 +127,11 @@ def deep_png(side, samples, colour) -> bytes:
     return png(side, side, data, depth=16, colour=colour)
 
 
+def header(side) -> bytes:
+    """A PNG's second one."""
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 16, 2, 0, 0, 0))
+
+
 def deep_tiff(side, kind, shape=(), **options) -> bytes:
     """Noughts, in tiles that all are one, so that the file is small and soon made."""
     tile = (1008, 1008)
@@ -163,6 +168,7 @@ USED = {"used", "few grey levels"}
     [
         pytest.param(lambda: deep_png(7000, 4, 6), USED | {"16-bit", "RGBA"}, marks=pytest.mark.slow),
         (lambda: deep_png(7100, 3, 2), {"too large"}),
+        (lambda: png(30_000, 30_000, zlib.compress(bytes(7)), header(1), depth=16, colour=2), {"truncated"}),
         (lambda: deep_tiff(7000, "uint16", photometric="miniswhite"), USED | {"16-bit"}),
         pytest.param(lambda: deep_tiff(7000, "float64"), USED | {"float"}, marks=pytest.mark.slow),
         pytest.param(

@@ -6,6 +6,8 @@ is met: a machine that packs no images needs neither.
 """
 
 import io
+import math
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +92,8 @@ def read(content: bytes, image: Image.Image | None, max_pixels: int, max_side: i
     except ImportError as error:
         raise UserError(f"images of more than 8 bits take {error.name}: install envs/requirements.txt") from None
     if image is not None and image.format == "PNG":
+        if struct.unpack(">II", content[16:24]) != image.size:
+            raise ValueError("two headers")
         turn, several = image.getexif().get(ORIENTATION, 1), getattr(image, "is_animated", False)
         image.close()  # getexif has loaded it
         values = imagecodecs.png_decode(content)
@@ -100,60 +104,64 @@ def read(content: bytes, image: Image.Image | None, max_pixels: int, max_side: i
     tifffile.logger().disabled = True  # it complains without the file's name
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page: Any = file.pages.first
-        _check(page, len(content), max_pixels, max_side)
+        _check_size(page, max_pixels, max_side)
+        _check_kind(page)
+        _check_places(page, len(content))
         stored = page.asarray(squeeze=False, maxworkers=1)  # [planes, 1, H, W, samples of a plane]
         samples = np.moveaxis(stored[:, 0, :, :, 0], 0, -1) if stored.shape[0] > 1 else stored[0, 0]
         several = _has_second(file)
     return _of_page(page, samples, several, band)
 
 
-def _check(page: Any, size: int, max_pixels: int, max_side: int) -> None:
-    """Refuse what is too large or not read, by the tags alone, before a byte of the pixels is unpacked."""
-    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
-    bytes_each = page.dtype.itemsize if page.dtype is not None else MAX_BYTES_PER_PIXEL
-    segments, pixels_each = _product(page.chunked), _product(page.chunks[:2])
-    unpacked = max(height * width, segments * pixels_each // 4)  # tiles may reach over the edges
+def _check_size(page: Any, max_pixels: int, max_side: int) -> None:
+    """Refuse what unpacks to much, by the tags alone."""
+    height, width = page.imagelength, page.imagewidth
+    bytes_per_pixel = page.samplesperpixel * (page.dtype.itemsize if page.dtype is not None else 8)
+    segments, segment = math.prod(page.chunked), math.prod(page.chunks[:2])  # how many, and the pixels of one
+    pixels = max(height * width, segments * segment // 4)  # tiles may reach over the edges
     if (
-        max(height * width, pixels_each) > max_pixels
+        max(height * width, segment) > max_pixels
         or max(height, width) > max_side
-        or unpacked * samples * bytes_each > max_pixels * MAX_BYTES_PER_PIXEL
+        or pixels * bytes_per_pixel > max_pixels * MAX_BYTES_PER_PIXEL
         or segments > MAX_SEGMENTS
     ):
         raise Unusable("too large")
+
+
+def _check_kind(page: Any) -> None:
+    """Refuse samples whose meaning or type is not known, rather than guess."""
     colours = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1}.get(page.photometric, 0)
-    extra = tuple(page.extrasamples)[:1]
-    alpha = extra in ((PREMULTIPLIED,), (STRAIGHT,))
-    if (
-        page.dtype is None
-        or page.dtype.kind not in "iuf"
-        or (page.dtype.kind != "f" and page.dtype.itemsize > 4)  # more than what a float64 holds
-        or PHOTOMETRIC not in page.tags  # is white or black zero?
-        or page.imagedepth != 1
-        or page.compression not in COMPRESSIONS
-        or samples != colours + len(page.extrasamples)
-        # What are the further samples of a grey image? RGB's may be anything, and are not looked at.
-        or len(page.extrasamples) > (1 if alpha else 0 if colours == 1 else 1)
-        or (alpha and (page.photometric == PALETTE or page.dtype.kind == "i"))
-        or (page.photometric == PALETTE and _entries(page) != 2**page.bitspersample)
-        or (page.photometric == PALETTE and page.dtype.kind != "u")
-        or (page.photometric != PALETTE and page.dtype == np.uint8)  # what Pillow does not read of 8 bits
-    ):
+    extra = tuple(page.extrasamples)
+    has_alpha = extra in ((PREMULTIPLIED,), (STRAIGHT,))
+    usual = (
+        PHOTOMETRIC in page.tags  # else, is white or black zero?
+        and page.compression in COMPRESSIONS
+        and page.imagedepth == 1
+        and page.samplesperpixel == colours + len(extra)
+        and (not extra or has_alpha or (colours == 3 and extra == (UNSPECIFIED,)))
+        and page.dtype is not None
+    )
+    if usual and page.photometric == PALETTE:
+        usual = not extra and page.dtype.kind == "u" and _entries(page) == 2**page.bitspersample
+    elif usual:
+        # A float64 holds 32 bits. What Pillow doesn't read of 8 bits is odd.
+        numbers = page.dtype.kind == "f" or (page.dtype.kind in "iu" and page.dtype.itemsize <= 4)
+        usual = numbers and page.dtype != np.uint8 and not (has_alpha and page.dtype.kind == "i")
+    if not usual:
         raise Unusable(UNREAD)
-    if not page.is_contiguous:
-        places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-        if len(places) != segments or any(count <= 0 or start + count > size for start, count in places):
-            raise ValueError("strips or tiles are missing")  # they would be filled up
+
+
+def _check_places(page: Any, size: int) -> None:
+    """Raise ValueError where strips or tiles are missing: tifffile would fill them up."""
+    if page.is_contiguous:
+        return  # what is too short is told
+    places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if len(places) != math.prod(page.chunked) or any(count <= 0 or start + count > size for start, count in places):
+        raise ValueError("strips or tiles are missing")
 
 
 def _entries(page: Any) -> int:
     return 0 if page.colormap is None else page.colormap.shape[1]
-
-
-def _product(numbers: tuple[int, ...]) -> int:
-    product = 1
-    for number in numbers:
-        product *= int(number)
-    return product
 
 
 def _has_second(file: Any) -> bool:
