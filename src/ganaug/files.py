@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 import time
 import zipfile
@@ -35,8 +36,10 @@ def written_whole(path: Path | str) -> Iterator[Path]:
     """Context that yields a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     On an exception nothing appears under `path`, and what stood there before is untouched. The temporary name keeps
-    the target's suffix, since some writers choose their format by it. What a killed writer of `path` has left is
-    removed. Raises UserError, DiskFull where it is that, where `path` can't be written.
+    the target's suffix, since some writers choose their format by it. The file's mode is the one that the user's umask
+    gives, also where a library makes a file of its own in the temporary one's place (safetensors does, with mode 600).
+    What a killed writer of `path` has left is removed. Raises UserError, DiskFull where it is that, where `path` can't
+    be written.
     """
     path = Path(path)
     with disk_errors_explained(path):
@@ -45,7 +48,10 @@ def written_whole(path: Path | str) -> Iterator[Path]:
         temporary = _temporary(path)
         try:
             temporary.touch()  # the folder's faults come up here, and not in a library that words them in its own way
+            mode = temporary.stat().st_mode
             yield temporary
+            if temporary.stat().st_mode != mode:
+                temporary.chmod(stat.S_IMODE(mode))
             with open(temporary, "rb") as f:
                 os.fsync(f.fileno())
             os.replace(temporary, path)
