@@ -139,7 +139,7 @@ def test_weights_are_safetensors_and_figures_open(study):
 
 
 def test_every_file_has_the_mode_of_the_users_umask(finished):
-    """So that a colleague can read what this user may share, weights too. `finished`: no copy, whose modes may differ."""
+    """So that a colleague can read what this user may share, weights too."""
     assert len(list(finished.joinpath("results").rglob("*.safetensors"))) > 10
     assert other_modes(finished / "results", users_umask()) == {}
 
