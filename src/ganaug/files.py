@@ -43,7 +43,7 @@ def written_whole(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     with disk_errors_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         remove_leftovers(path.parent, path)
         temporary = _temporary(path)
         try:
@@ -64,7 +64,7 @@ def folder_written_whole(path: Path | str) -> Iterator[Path]:
     """Like `written_whole` for a folder: yields an empty temporary folder that replaces `path` on success."""
     path = Path(path)
     with disk_errors_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         before = path.with_name(f"{path.name}-before")
         for target in (path, before):
             remove_leftovers(path.parent, target)
@@ -110,6 +110,29 @@ def _running(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def check_folder(path: Path) -> None:
+    """Raises UserError where `path` can't be or become a folder, since a part of it is a file or a link to nothing."""
+    with disk_errors_explained(path / "a file"):
+        for part in [*reversed(path.parents), path]:
+            if part.is_symlink() and not part.exists():
+                raise UserError(
+                    f"{part} is a link to {os.readlink(part)}, where nothing is; mount or make that, or remove the link"
+                )
+            if part.exists() and not part.is_dir():
+                raise UserError(
+                    f"{part} is a file where a folder must be; move it away, or work in another folder (snakemake "
+                    "--directory)"
+                )
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        check_folder(path)
+        raise
 
 
 @contextlib.contextmanager
