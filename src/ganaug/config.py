@@ -144,7 +144,7 @@ def _explain(error: Any) -> list[str]:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return [f"{f'{path}.{key}' if path else key}: missing; it has no default" for key in missing]
-    hint = _hint(error.instance) or _on_command_line(error)
+    hint = _hint(error.instance) or _in_quotes(error) or _on_command_line(error)
     told = f"{_shown(error.instance)} can't be used; write {_wanted(error.schema)}{hint}"
     return [f"{path or 'all of it'}: {told}"]
 
@@ -166,6 +166,13 @@ def _hint(value: object) -> str:
     """YAML reads 1e-3 as text: say so, since it looks like a number."""
     if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
         return f" (YAML reads {value} as text: write {float(value)})"
+    return ""
+
+
+def _in_quotes(error: Any) -> str:
+    """For a class that is called 1 or no, say, which YAML reads as a number and as false."""
+    if error.validator == "type" and "string" in error.schema["type"] and isinstance(error.instance, int | float):
+        return " (in quotes)" if isinstance(error.instance, bool) else f' (in quotes: "{_shown(error.instance)}")'
     return ""
 
 

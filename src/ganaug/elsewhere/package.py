@@ -108,7 +108,7 @@ def unpack(path: Path, folder: Path) -> dict:
 
 def with_own_mode(entry: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
     """tarfile's filter `data`, but for the mode, which this user's umask gives, and not that of who packed the file."""
-    return tarfile.data_filter(entry, folder).replace(mode=None, deep=False)  # type: ignore[arg-type]  (as documented)
+    return tarfile.data_filter(entry, folder).replace(mode=None, deep=False)  # type: ignore[arg-type]  # as documented
 
 
 def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
