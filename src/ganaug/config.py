@@ -86,7 +86,7 @@ def _unfit(config: object) -> list[str]:
 
 
 def _without_text_for_values(value: Any, schema: dict) -> Any:
-    """`value`, with a number, true, false or null in place of its text, where the schema refuses the text.
+    """`value`, with a number, true, false or null in place of its text, where the schema refuses the text; null always.
 
     Snakemake reads `--config 'sizes=[5, 10]'` as a list of texts, and every value in a block likewise.
     """
@@ -96,7 +96,7 @@ def _without_text_for_values(value: Any, schema: dict) -> Any:
         return {key: _without_text_for_values(child, known.get(key, others)) for key, child in value.items()}
     if isinstance(value, list):
         return [_without_text_for_values(child, schema.get("items", {})) for child in value]
-    if isinstance(value, str) and not StrictValidator(schema).is_valid(value):
+    if isinstance(value, str) and (value == "null" or not StrictValidator(schema).is_valid(value)):
         meant = _meant_by(value)
         return meant if StrictValidator(schema).is_valid(meant) else value
     return value
@@ -171,8 +171,9 @@ def _hint(value: object) -> str:
 
 def _in_quotes(error: Any) -> str:
     """For a class that is called 1 or no, say, which YAML reads as a number and as false."""
-    if error.validator == "type" and "string" in error.schema["type"] and isinstance(error.instance, int | float):
-        return " (in quotes)" if isinstance(error.instance, bool) else f' (in quotes: "{_shown(error.instance)}")'
+    value = error.instance
+    if error.validator == "type" and "string" in error.schema["type"] and isinstance(value, int | float):
+        return " (in a file in quotes)" if isinstance(value, bool) else f' (in a file in quotes: "{_shown(value)}")'
     return ""
 
 
