@@ -5,9 +5,19 @@
 #
 # Rules lie in workflow/rules, one file per stage; the science in src/ganaug; settings in config.
 
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.18")
+
+# Others count on the names of the rules and on what is done at the start, and jobs on the code in src.
+if Path(workflow.main_snakefile).name != "Snakefile" or not Path(workflow.basedir, "src", "ganaug").is_dir():
+    raise WorkflowError(
+        "ganaug's Snakefile runs from its checkout and by itself alone, as no module or include of another workflow: run "
+        "`snakemake --snakefile /path/to/ganaug/Snakefile` first, and name its results as inputs of the other"
+    )
 
 
 report: "workflow/report/workflow.rst"

@@ -1,8 +1,10 @@
 """The command line of the stages: errors in words, help, and imports that are needed alone."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,18 @@ def test_an_unknown_stage_lists_the_stages():
     done = run_stage("train_gna")
     assert done.returncode == 2
     assert "train_gan" in done.stderr
+
+
+def test_tritons_cache_lies_beside_the_others(tmp_path, monkeypatch):
+    """It knows HOME alone, which may be read-only."""
+    monkeypatch.setenv("TRITON_HOME", "")
+    monkeypatch.delenv("TRITON_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cli.main(["print_summary", "--summary", str(tmp_path / "none.csv"), "--log", str(tmp_path / "log")]) == 1
+    assert os.environ["TRITON_HOME"] == str(tmp_path)
+    from triton import knobs
+
+    assert Path(knobs.cache.dir).is_relative_to(tmp_path)
 
 
 HEAVY = {"torch", "torchvision", "timm", "torch_fidelity", "pandas", "scipy", "sklearn", "matplotlib", "jinja2"}

@@ -101,6 +101,56 @@ def test_a_mistake_is_named_with_its_path_and_what_to_write(changes, expected):
     assert expected in mistakes(**changes)
 
 
+def test_numbers_in_lists_and_blocks_may_be_text_as_snakemake_passes_them_on():
+    given = {
+        "sizes": ["20", "all", "100"],
+        "augmentations": ["none", "gan"],
+        "gan": {"kimg": "400.5", "batch": "16", "mirror": "false", "r1_gamma": "auto", "init_from": "null"},
+        "synthetic": {"ratio_sweep": ["0.5", "2", ".25"]},
+        "fidelity": {"kid_subset_size": "8", "prc_neighborhood": "3"},
+        "probes": {"border_only": "False"},
+        "data": {"near_copy_distance": "10"},
+        "title": "5",
+    }
+    study = resolve(MINIMAL | given, SCHEMA, SYNTHETIC)
+    assert study["sizes"] == [20, 100, "all"] and study["title"] == "5"
+    gan = study["gan"]
+    assert [gan[name] for name in given["gan"]] == [400.5, 16, False, "auto", None] and type(gan["batch"]) is int
+    assert study["synthetic"]["ratio_sweep"] == [0.5, 2, 0.25]
+    assert study["probes"]["border_only"] is False and study["data"]["near_copy_distance"] == 10
+
+
+@pytest.mark.parametrize("text", ["017", "0x10", "1:30", "5 0", "5.0", "", "yes", "ten", "２0", "1e2", "2020-01-01"])
+def test_text_that_is_no_number_without_a_doubt_is_refused(text):
+    assert f"sizes.0: {text!r} can't be used; write a whole number" in mistakes(sizes=[text])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"sizes": ["20", "20"]}, "sizes: [20, 20] can't be used; write a list"),
+        ({"sizes": [20, "20"]}, "without repeats"),
+        ({"gan": {"kimg": "nan"}}, "gan.kimg: 'nan' can't be used"),
+        ({"gan": {"kimg": ".inf"}}, "gan.kimg: '.inf' can't be used"),
+        ({"gan": {"kimg": "0"}}, "gan.kimg: '0' can't be used; write a number above 0"),
+        ({"weights": {"a": {"source": "timm", "sha256": ""}}}, "weights.a.sha256: '' can't be used"),
+        ({"sizes": "20,100"}, "sizes: '20,100' can't be used; write a list with at least 1 entries and with at most"),
+        ({"sizes": "20,100"}, "(on the command line: --config 'sizes=[a, b]')"),
+        (
+            {"title": 2024},
+            'title: 2024 can\'t be used; write text with at most 300 characters (in a file in quotes: "2024")',
+        ),
+        ({"data": {"classes": [0, 1]}}, "data.classes.0: 0 can't be used; write text"),
+        ({"data": {"classes": [0, 1]}}, '(in a file in quotes: "1"'),
+        ({"data": {"classes": [False, True]}}, "data.classes.1: True can't be used; write text (in a file in quotes)"),
+        ({"synthetic": {"ratio_sweep": 2}}, "(on the command line: --config 'synthetic={ratio_sweep: [a, b]}')"),
+        ({"gan": "kimg=3"}, "(on the command line: --config 'gan={name: value}')"),
+    ],
+)
+def test_text_is_held_to_the_settings_limits(changes, expected):
+    assert expected in mistakes(**changes)
+
+
 def test_all_mistakes_are_told_at_once():
     told = mistakes(gan={"kmig": 3}, device="gpu", replicates=0)
     assert all(word in told for word in ("gan.kmig", "device", "replicates"))

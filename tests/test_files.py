@@ -1,13 +1,16 @@
 """Files are written whole or not at all, and read as they were written."""
 
 import errno
+import os
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from ganaug import files
+from ganaug import checkpoint, files
 from ganaug.errors import DiskFull, UserError
+from helpers.modes import other_modes
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -82,3 +85,19 @@ def test_images_can_be_read_from_a_copy_in_scratch(tmp_path, monkeypatch, caplog
     files.write_array(tmp_path / "a.npy", array)
     monkeypatch.setenv("GANAUG_SCRATCH", str(tmp_path / "nowhere"))
     assert (files.open_array(tmp_path / "a.npy") == array).all() and "it is read where it is" in caplog.text
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_every_file_and_folder_has_the_mode_of_the_users_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        files.write_tensors(tmp_path / "new" / "model.safetensors", {"weight": torch.zeros(3)})
+        files.write_array(tmp_path / "new" / "images.npy", np.zeros(3))
+        files.write_json(tmp_path / "new" / "a.json", {})
+        checkpoint.Checkpoints(tmp_path / "checkpoints").save(1, {"weight": torch.zeros(3)})
+        with files.folder_written_whole(tmp_path / "images") as temporary:
+            files.write_tensors(temporary / "model.safetensors", {"weight": torch.zeros(3)})
+    finally:
+        os.umask(before)
+    assert len(list(tmp_path.rglob("*"))) == 9
+    assert other_modes(tmp_path, umask) == {}

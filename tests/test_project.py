@@ -123,6 +123,18 @@ def test_requirements_are_pinned_with_hashes_and_name_no_index():
     assert text.count("--hash=sha256:") >= len(requirements)
 
 
+def test_the_snakemake_versions_are_the_same_wherever_they_stand():
+    """The least and the pinned one; and that the profile of a plain run has nothing that an old one does not know."""
+    least = re.search(r'^min_version\("(.+)"\)$', read("Snakefile"), flags=re.MULTILINE)
+    pinned = re.search(r"^snakemake==((\d+\.\d+)\.\d+)$", read("envs/requirements.in"), flags=re.MULTILINE)
+    assert least and pinned
+    assert f"Snakemake {least[1]} to {pinned[2]}" in read("README.md")
+    tried = re.findall(r"snakemake==(\d+)\.(\d+)", read(".github/workflows/tests.yaml"))
+    assert ".".join(tried[0]) == least[1] and int(tried[1][0]) < int(least[1].partition(".")[0])
+    assert yaml.safe_load(read("profiles/default/config.yaml")) == {"keep-going": True}
+    assert yaml.safe_load(read("profiles/default/config.v9+.yaml"))["max-checksum-file-size"] == 10**11
+
+
 def test_no_test_imports_another():
     lines = [line for path in (ROOT / "tests").rglob("*.py") for line in path.read_text().splitlines()]
     assert [line for line in lines if re.match(r"\s*(from|import) [\w.]*\b(test_|conftest)", line)] == []

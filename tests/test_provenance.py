@@ -1,4 +1,7 @@
-"""Inputs are compared with what the stage before wrote."""
+"""Inputs are compared with what the stage before wrote; the commit is the project's own."""
+
+import os
+import subprocess
 
 import pytest
 
@@ -16,3 +19,83 @@ def test_an_input_that_is_not_what_its_stage_wrote_is_named(tmp_path):
         provenance.checked([images])
     made.unlink()
     assert provenance.checked([images])
+
+
+IDENTITY = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.org"}
+IDENTITY |= {"GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.org"}
+
+
+def repository(folder):
+    """A repository of all that lies in the folder; its commit."""
+
+    def git(*arguments):
+        command = ["git", "-C", folder, *arguments]
+        return subprocess.run(command, env=os.environ | IDENTITY, check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    return git("rev-parse", "HEAD").strip()
+
+
+@pytest.fixture
+def commit_of(monkeypatch):
+    """commit_of(root): what a copy of this code below `root` takes for its commit."""
+    for name in ("GANAUG_COMMIT", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def commit(root):
+        monkeypatch.setattr(provenance, "__file__", str(root / "src/ganaug/provenance.py"))
+        return provenance.git_commit()
+
+    return commit
+
+
+def unpacked(folder):
+    """The project's files, as far as it matters here."""
+    (folder / "src" / "ganaug").mkdir(parents=True)
+    (folder / "src" / "ganaug" / "provenance.py").write_text("")
+    return folder
+
+
+def test_the_commit_is_that_of_the_projects_own_repository(tmp_path, commit_of, monkeypatch):
+    root = unpacked(tmp_path / "ganaug")
+    commit = repository(root)
+    assert commit_of(root) == commit
+    (tmp_path / "link").symlink_to(root)
+    assert commit_of(tmp_path / "link") == commit
+    (root / "src/ganaug/provenance.py").write_text("changed")
+    assert commit_of(root) == f"{commit}+changes"
+    (tmp_path / "other").mkdir()
+    repository(tmp_path / "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))  # as in a hook of that repository
+    assert commit_of(root) == f"{commit}+changes"
+
+
+def test_another_repositorys_commit_is_not_taken(tmp_path, commit_of, monkeypatch):
+    root = unpacked(tmp_path / "thesis" / "ganaug-main")  # a ZIP of the project, unpacked there
+    repository(tmp_path / "thesis")
+    assert commit_of(root) is None
+    monkeypatch.setenv("GANAUG_COMMIT", "1234567")
+    assert commit_of(root) == "1234567"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_a_repository_whose_owner_git_distrusts_gives_no_commit(tmp_path, commit_of, monkeypatch):
+    root = unpacked(tmp_path / "ganaug")
+    commit = repository(root)
+    for path in (root, *root.rglob("*")):
+        os.chown(path, 12345, 12345)
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):  # where this machine may trust all owners
+        monkeypatch.setenv(name, os.devnull)
+    assert commit_of(root) is None
+    (tmp_path / "trusted").write_text(f"[safe]\n\tdirectory = {root}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "trusted"))
+    assert commit_of(root) == commit
+
+
+def test_without_git_there_is_no_commit(tmp_path, commit_of, monkeypatch):
+    root = unpacked(tmp_path / "ganaug")
+    repository(root)
+    monkeypatch.setenv("PATH", "")
+    assert commit_of(root) is None

@@ -71,6 +71,8 @@ def main(argv: list[str] | None = None) -> int:
     may_use_gpu = known.device != "cpu" and any(word.partition("=")[0] == "--device" for word in argv)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read when the libraries load
         os.environ[name] = str(known.threads)
+    if cache := os.environ.get("XDG_CACHE_HOME"):  # set where HOME can't be written to; Triton knows HOME alone
+        os.environ.setdefault("TRITON_HOME", cache)
     os.environ["HF_HUB_OFFLINE"] = "1"  # what timm might fetch there has no known hash; see ganaug.downloads
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one writes for all
     try:

@@ -44,11 +44,12 @@ def resolve(config: dict, schema: dict, augmentations: dict[str, bool]) -> dict:
     """The checked study with every default filled in.
 
     config: what the user wrote. schema: the JSON schema of a study. augmentations: names of the known augmentations,
-    each with whether it needs synthetic images. Raises UserError with one line per mistake: the key's path, what is
-    wrong and what to write.
+    each with whether it needs synthetic images. A number in a list or block may be text, as Snakemake passes it on from
+    the command line. Raises UserError with one line per mistake: the key's path, what is wrong and what to write.
     """
     mistakes = _unfit(config)
     if not mistakes:
+        config = _without_text_for_values(config, schema)
         errors = StrictValidator(schema).iter_errors(config)
         mistakes = list(dict.fromkeys(line for error in errors for line in _explain(error)))
     if not mistakes:
@@ -84,6 +85,36 @@ def _unfit(config: object) -> list[str]:
     return lines
 
 
+def _without_text_for_values(value: Any, schema: dict) -> Any:
+    """`value`, with a number, true, false or null in place of its text, where the schema refuses the text; null always.
+
+    Snakemake reads `--config 'sizes=[5, 10]'` as a list of texts, and every value in a block likewise.
+    """
+    if isinstance(value, dict):
+        known, extra = schema.get("properties", {}), schema.get("additionalProperties")
+        others = extra if isinstance(extra, dict) else {}
+        return {key: _without_text_for_values(child, known.get(key, others)) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_without_text_for_values(child, schema.get("items", {})) for child in value]
+    if isinstance(value, str) and (value == "null" or not StrictValidator(schema).is_valid(value)):
+        meant = _meant_by(value)
+        return meant if StrictValidator(schema).is_valid(meant) else value
+    return value
+
+
+def _meant_by(text: str) -> object:
+    """What YAML makes of a text: the number that the text is in Python, too, true, false or null; else the text."""
+    if not text or len(text) > 30:
+        return text
+    try:
+        value = yaml.safe_load(text)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return value if type(value)(text) == value else text  # not 017 nor 1:30, which YAML reads as 15 and 90
+    except (yaml.YAMLError, ValueError):
+        return text
+    return value if value is None or isinstance(value, bool) else text
+
+
 def with_defaults(value: Value, schema: dict) -> Value:
     """`value` with the schema's defaults for keys it lacks, blocks included."""
     if isinstance(value, dict):
@@ -113,7 +144,8 @@ def _explain(error: Any) -> list[str]:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return [f"{f'{path}.{key}' if path else key}: missing; it has no default" for key in missing]
-    told = f"{_shown(error.instance)} can't be used; write {_wanted(error.schema)}{_hint(error.instance)}"
+    hint = _hint(error.instance) or _in_quotes(error) or _on_command_line(error)
+    told = f"{_shown(error.instance)} can't be used; write {_wanted(error.schema)}{hint}"
     return [f"{path or 'all of it'}: {told}"]
 
 
@@ -135,6 +167,25 @@ def _hint(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
         return f" (YAML reads {value} as text: write {float(value)})"
     return ""
+
+
+def _in_quotes(error: Any) -> str:
+    """For a class that is called 1 or no, say, which YAML reads as a number and as false."""
+    value = error.instance
+    if error.validator == "type" and "string" in error.schema["type"] and isinstance(value, int | float):
+        return " (in a file in quotes)" if isinstance(value, bool) else f' (in a file in quotes: "{_shown(value)}")'
+    return ""
+
+
+def _on_command_line(error: Any) -> str:
+    """How a list or a block is written there, where a setting should be one and is none."""
+    brackets = {"array": "[a, b]", "object": "{name: value}"}.get(str(error.schema.get("type")), "")
+    keys = [_key(key) for key in error.absolute_path]
+    if not (error.validator == "type" and brackets and keys):
+        return ""
+    for key in reversed(keys[1:]):
+        brackets = f"{{{key}: {brackets}}}"
+    return f" (on the command line: --config '{keys[0]}={brackets}')"
 
 
 def _wanted(schema: dict) -> str:

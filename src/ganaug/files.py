@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 import time
 import zipfile
@@ -35,17 +36,22 @@ def written_whole(path: Path | str) -> Iterator[Path]:
     """Context that yields a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     On an exception nothing appears under `path`, and what stood there before is untouched. The temporary name keeps
-    the target's suffix, since some writers choose their format by it. What a killed writer of `path` has left is
-    removed. Raises UserError, DiskFull where it is that, where `path` can't be written.
+    the target's suffix, since some writers choose their format by it. The file's mode is the one that the user's umask
+    gives, also where a library makes a file of its own in the temporary one's place (safetensors does, with mode 600).
+    What a killed writer of `path` has left is removed. Raises UserError, DiskFull where it is that, where `path` can't
+    be written.
     """
     path = Path(path)
     with disk_errors_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         remove_leftovers(path.parent, path)
         temporary = _temporary(path)
         try:
             temporary.touch()  # the folder's faults come up here, and not in a library that words them in its own way
+            mode = temporary.stat().st_mode
             yield temporary
+            if temporary.stat().st_mode != mode:
+                temporary.chmod(stat.S_IMODE(mode))
             with open(temporary, "rb") as f:
                 os.fsync(f.fileno())
             os.replace(temporary, path)
@@ -58,7 +64,7 @@ def folder_written_whole(path: Path | str) -> Iterator[Path]:
     """Like `written_whole` for a folder: yields an empty temporary folder that replaces `path` on success."""
     path = Path(path)
     with disk_errors_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         before = path.with_name(f"{path.name}-before")
         for target in (path, before):
             remove_leftovers(path.parent, target)
@@ -104,6 +110,29 @@ def _running(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def check_folder(path: Path) -> None:
+    """Raises UserError where `path` can't be or become a folder, since a part of it is a file or a link to nothing."""
+    with disk_errors_explained(path / "a file"):
+        for part in [*reversed(path.parents), path]:
+            if part.is_symlink() and not part.exists():
+                raise UserError(
+                    f"{part} is a link to {os.readlink(part)}, where nothing is; mount or make that, or remove the link"
+                )
+            if part.exists() and not part.is_dir():
+                raise UserError(
+                    f"{part} is a file where a folder must be; move it away, or work in another folder (snakemake "
+                    "--directory)"
+                )
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        check_folder(path)
+        raise
 
 
 @contextlib.contextmanager

@@ -86,17 +86,25 @@ def _version(package: str) -> str | None:
 def git_commit() -> str | None:
     """The checkout's commit, with `+changes` where tracked files differ from it.
 
-    Outside a checkout, as where only its files were brought to a job, what GANAUG_COMMIT says, or None.
+    Outside a checkout of this project, what GANAUG_COMMIT says, or None: where only its files were brought to a job,
+    where they were unpacked inside another repository, and where git distrusts the checkout's owner.
     """
-    here = Path(__file__).parent
+    root = Path(__file__).resolve().parents[2]
+    # Set where a hook of another repository runs this; git would look there.
+    elsewhere = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+        if root.samefile(git("rev-parse", "--show-toplevel")):
+            return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("GANAUG_COMMIT") or None
+        pass
+    return os.environ.get("GANAUG_COMMIT") or None
 
 
 def device_used() -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from ganaug.downloads import fetch, hash_in, is_url
 from ganaug.errors import UserError
-from ganaug.files import check_unpacked_size, sha256_of, write_tensors
+from ganaug.files import check_folder, check_unpacked_size, sha256_of, write_tensors
 
 INCEPTION = "inception-v3-compat"  # torch-fidelity's name of the network of the original FID
 PACKAGED = "tf_efficientnet_lite0"
@@ -131,10 +132,14 @@ def fetched(url: str, settings: Settings) -> Path:
             f"file, {by_hand}. Or take its SHA-256 (`curl -L {url} | sha256sum`) and write "
             f"`weights: {{{name}: {{source: {settings.source}, sha256: …}}}}`"
         )
+    folder = Path(torch.hub.get_dir(), "checkpoints")
     try:
-        return fetch(url, sha256, Path(torch.hub.get_dir(), "checkpoints"))
+        check_folder(folder)
+        return fetch(url, sha256, folder)
     except UserError as error:
-        raise UserError(f"weights.{name}: {error}. Or {by_hand}") from None
+        there = next(part for part in (folder, *folder.parents) if part.exists())
+        place = "" if os.access(there, os.W_OK) else "; or set XDG_CACHE_HOME to a folder where downloads can be kept"
+        raise UserError(f"weights.{name}: {error}{place}. Or {by_hand}") from None
 
 
 def from_file(path: Path, settings: Settings) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ from ganaug.elsewhere.jobs import Job
 from ganaug.elsewhere.package import IMAGES, unpack, write_package
 from ganaug.errors import UserError
 from ganaug.files import sha256_of, write_array, write_json
+from helpers.modes import other_modes, users_umask
 
 
 @pytest.fixture
@@ -39,6 +40,15 @@ def test_what_is_unpacked_has_the_bytes_of_what_was_packed(study, tmp_path):
     assert all(sha256_of(folder / file) == sha256_of(there / file) for file in files)
     assert (there / "modules/tqdm/__init__.py").is_file()
     assert unpack(tmp_path / "p.tar.xz", there) == table  # again, in the same folder
+
+
+def test_what_is_unpacked_has_the_mode_of_the_users_umask(study, tmp_path):
+    folder, jobs = study
+    for path in folder.rglob("*.npy"):
+        path.chmod(0o600)  # there it was another user's
+    write_package(tmp_path / "p.tar.xz", folder, folder / "results/s", jobs, ["tqdm"])
+    unpack(tmp_path / "p.tar.xz", tmp_path / "there")
+    assert other_modes(tmp_path / "there", users_umask()) == {}
 
 
 def test_each_image_lies_in_the_package_once(study, tmp_path):

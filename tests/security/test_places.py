@@ -1,9 +1,10 @@
-"""Oddly named and oddly placed files of a data root: links, pipes, devices, names that tables can't hold."""
+"""Oddly named and oddly placed files and folders: links, pipes, devices, names that tables can't hold."""
 
 import errno
 import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,12 @@ from ganaug.data import sources
 from ganaug.data.listing import listing_digest
 from ganaug.data.manifest import make_manifest
 from ganaug.errors import Unusable, UserError
-from ganaug.files import read_csv, write_csv
+from ganaug.files import check_folder, folder_written_whole, read_csv, write_csv, write_text
+from ganaug.weights import Settings, weights
+from helpers.disks import make_read_only
 from helpers.pictures import png, settings
+from helpers.running import dry_run
+from helpers.tiny import STUDY
 
 
 def folders(root, *classes, files=3):
@@ -146,3 +151,72 @@ def test_a_file_of_any_length_is_refused_unread(bounded, tmp_path):
     assert sources.list_images(root, "folder", None)
     with pytest.raises(UserError, match="is not a folder"):
         sources.list_images(tmp_path / ("x" * 5000), "folder", None)
+
+
+def nowhere(path):
+    path.symlink_to("/nowhere/at-all")
+
+
+def in_a_circle(path):
+    path.symlink_to(path.name)
+
+
+def a_file(path):
+    path.write_text("")
+
+
+@pytest.mark.parametrize(
+    ("make", "place", "told"),
+    [
+        (nowhere, "results", "results is a link to /nowhere/at-all, where nothing is; mount or make that"),
+        (nowhere, "results/lab", "results/lab is a link to /nowhere/at-all"),
+        (nowhere, "results/lab/checkpoints", "results/lab/checkpoints is a link to /nowhere/at-all"),
+        (in_a_circle, "results", "results is a link to results, where nothing is"),
+        (a_file, "results", "results is a file where a folder must be; move it away"),
+        (a_file, "results/lab/data", "results/lab/data is a file where a folder must be"),
+    ],
+)
+def test_a_place_for_results_that_can_be_no_folder_is_told(tmp_path, monkeypatch, make, place, told):
+    monkeypatch.chdir(tmp_path)
+    place = Path(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    make(place)
+    with pytest.raises(UserError, match=told):
+        check_folder(Path("results/lab/checkpoints" if "checkpoints" in told else "results/lab/data"))
+    with pytest.raises(UserError, match=told):
+        write_text(place / "table.csv", "")
+    with pytest.raises(UserError, match=told), folder_written_whole(place / "phantoms"):
+        pass
+
+
+def test_a_link_to_a_folder_is_a_place_for_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "large-disk").mkdir()
+    Path("results").symlink_to("large-disk")
+    check_folder(Path("results/lab/data"))
+    write_text("results/lab/data/a", "")
+    assert (tmp_path / "large-disk/lab/data/a").is_file()
+
+
+@pytest.mark.parametrize("make", [nowhere, a_file])
+def test_the_workflow_tells_so_before_anything_is_planned(tmp_path, make):
+    make(tmp_path / "results")
+    output = dry_run(tmp_path, study=STUDY, fails=True)
+    assert "results is a " in output and "Traceback" not in output and "Job stats" not in output
+
+
+def test_downloads_say_where_else_they_can_be_kept(disk, monkeypatch, no_network):
+    make_read_only(disk)
+    monkeypatch.setenv("TORCH_HOME", str(disk / ".cache"))
+    with pytest.raises(UserError, match=r"can't be written to.*; or set XDG_CACHE_HOME to a folder") as error:
+        weights(Settings("densenet121", "https://example.org/w-0123456789abcdef.pth", None))
+    assert "Or fetch https://example.org" in str(error.value)
+
+
+def test_with_a_home_that_is_read_only_the_cache_can_lie_elsewhere(disk, tmp_path, monkeypatch):
+    make_read_only(disk)
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "TRITON_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(disk))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert "Traceback" not in dry_run(tmp_path, study=STUDY)

@@ -17,6 +17,7 @@ from ganaug.overview.costs import costs
 from ganaug.overview.leftovers import leftovers
 from ganaug.overview.plan import read_plan
 from helpers.miniature import RADIOGRAPHS, STUDY, find_radiographs, make_miniature
+from helpers.modes import other_modes, users_umask
 from helpers.running import CLASSES, run
 
 pytestmark = pytest.mark.slow
@@ -135,6 +136,12 @@ def test_weights_are_safetensors_and_figures_open(study):
             assert min(image.size) > 200
         ElementTree.parse(results / "figures" / f"{name}.svg")
         assert "mathdefault" not in (results / "figures" / f"{name}.svg").read_text()
+
+
+def test_every_file_has_the_mode_of_the_users_umask(finished):
+    """So that a colleague can read what this user may share, weights too."""
+    assert len(list(finished.joinpath("results").rglob("*.safetensors"))) > 10
+    assert other_modes(finished / "results", users_umask()) == {}
 
 
 def test_the_report_stands_alone_and_does_not_call_real_images_synthetic(study):

@@ -9,6 +9,7 @@ import yaml
 from ganaug.layout import FILES, FOLDERS
 from ganaug.overview.plan import read_plan
 from helpers.running import CLASSES, ROOT, dry_run, planned
+from helpers.tiny import STUDY
 
 
 def expected(study: dict, networks: int) -> dict[str, int]:
@@ -103,6 +104,43 @@ def test_several_gpus_share_a_training(tmp_path):
 def test_a_mistyped_setting_is_refused_before_any_job(tmp_path):
     output = dry_run(tmp_path, "--config", "replicats=2", fails=True)
     assert 'replicats: unknown setting; did you mean "replicates"?' in output
+    assert "Traceback" not in output
+
+
+def test_lists_and_blocks_can_be_written_on_the_command_line(tmp_path):
+    values = [
+        "sizes=[20,100]",
+        "synthetic={ratio_sweep: [0.5]}",
+        "probes={border_only: false}",
+        "augmentations=[none,gan]",
+    ]
+    jobs = planned(dry_run(tmp_path, "--config", *values))
+    study = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    assert jobs["make_subset"] == 2 * study["replicates"] and jobs["train_gan"] == jobs["make_subset"]
+    assert jobs["sample_gan"] == 2 * jobs["train_gan"]
+
+
+PARTS = {
+    "module": 'module ganaug:\n    snakefile: "{root}/Snakefile"\n    config: config\n\nuse rule * from ganaug\n',
+    "include": 'include: "{root}/Snakefile"\n',
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_use_as_a_part_of_another_workflow_is_refused_in_a_sentence(tmp_path, part):
+    text = PARTS[part].format(root=ROOT) + '\nrule mine:\n    output: "mine.txt"\n    shell: "touch {output}"\n'
+    (tmp_path / "Snakefile").write_text(text)
+    output = dry_run(tmp_path, "mine", checkout=tmp_path, study=STUDY, fails=True)
+    assert "runs from its checkout and by itself alone, as no module or include" in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize("version", ["7.32.4", "8.30.0", "9.0.0", "9.17.3"])
+def test_a_snakemake_that_is_too_old_is_refused_in_a_sentence(tmp_path, monkeypatch, version):
+    """This one says that it is older; .github/workflows/tests.yaml tries a really old one."""
+    for module in ("snakemake.common", "snakemake.cli"):
+        monkeypatch.setattr(f"{module}.__version__", version)
+    output = dry_run(tmp_path, fails=True)
+    assert f"Expecting Snakemake version 9.18 or higher (you are currently using {version})" in output
     assert "Traceback" not in output
 
 

@@ -27,9 +27,9 @@ from ganaug.config import load_schema, resolve
 from ganaug.data.listing import listing_digest
 from ganaug.downloads import is_url
 from ganaug.errors import UserError
-from ganaug.files import read_json, write_json
+from ganaug.files import check_folder, read_json, write_json
 from ganaug.imports import digest_of_all_stages, digest_of_stage
-from ganaug.layout import AT_RATIO, CELL, SUBSET
+from ganaug.layout import AT_RATIO, CELL, FOLDERS, SUBSET
 from ganaug.provenance import git_commit
 from ganaug.seeding import derive_seed
 
@@ -70,6 +70,10 @@ if workflow.is_main_process:  # for jobs that a profile hands it to, since they 
     os.environ.update(GANAUG_COMMIT=git_commit() or "")
 
 RESULTS = f"results/{STUDY['study']}"
+if workflow.is_main_process:
+    with told_in_words():  # Snakemake itself fails on a file, and its jobs on a link to nothing
+        for folder in FOLDERS:
+            check_folder(Path(RESULTS, folder))
 # Not a setting: the run that makes the report of an incomplete study is told by it what is missing (partial.smk).
 INCOMPLETE = config.get("unfinished")
 UNFINISHED = f"{RESULTS}/unfinished.json"

@@ -90,7 +90,7 @@ def unpack(path: Path, folder: Path) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(path, "r:xz") as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder, filter=with_own_mode)
     except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
         raise UserError(f"{path} is not whole: {error}") from None
     table, images = read_json(folder / TABLE), np.load(folder / IMAGES)
@@ -104,6 +104,11 @@ def unpack(path: Path, folder: Path) -> dict:
     write_json(folder / TABLE, table)
     mark.write_text(digest)
     return table
+
+
+def with_own_mode(entry: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """tarfile's filter `data`, but for the mode, which this user's umask gives, and not that of who packed the file."""
+    return tarfile.data_filter(entry, folder).replace(mode=None, deep=False)  # type: ignore[arg-type]  # as documented
 
 
 def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
