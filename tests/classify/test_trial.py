@@ -83,12 +83,12 @@ class Odd(torch.nn.Module):
         return faulty.get(self.fault, made)
 
 
-FAULT = [""]  # of the networks that are built next
+FAULT = {"next": ""}  # of the networks that are built next
 
 
 @register_model
 def odd_network(pretrained=False, num_classes=1000, **_):
-    return Odd(FAULT[0], num_classes)
+    return Odd(FAULT["next"], num_classes)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,21 @@ def odd_network(pretrained=False, num_classes=1000, **_):
     ],
 )
 def test_a_network_with_a_fault_is_told_in_a_sentence(fault, message, monkeypatch, tmp_path):
-    monkeypatch.setitem(FAULT, 0, fault)
+    monkeypatch.setitem(FAULT, "next", fault)
+    monkeypatch.setattr(trial, "check_taken", lambda *_, **__: None)  # the network has none to take
     with pytest.raises(UserError) as error:
         trial.check(settings("odd_network"), tmp_path / "weights.safetensors", CPU)
     assert message in str(error.value) and "\n" not in str(error.value) and "odd_network" in str(error.value)
+
+
+def test_weights_of_another_network_are_told(lite0, tmp_path):
+    """timm takes of a file what has a name of the network's, and leaves the rest as drawn."""
+    with pytest.raises(UserError, match=r"weights\.test_vit: \d+ of \d+ layers of test_vit are not among the weights"):
+        trial.check(settings("test_vit"), write_untrained(tmp_path, "levit_128s"), CPU)
+    state = load_file(lite0)
+    write_tensors(tmp_path / "part.safetensors", {name: state[name] for name in list(state)[:100]})
+    with pytest.raises(UserError, match=r"layers of tf_efficientnet_lite0 are not among the weights"):
+        trial.check(settings("tf_efficientnet_lite0"), tmp_path / "part.safetensors", CPU)
 
 
 def test_weights_that_are_no_numbers_are_told(lite0, tmp_path):

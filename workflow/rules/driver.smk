@@ -11,6 +11,7 @@ import psutil
 
 from ganaug import attempts
 from ganaug.drivers import DRIVERS, lives, record, same_start, started
+from ganaug.joblog import why_failed
 
 POLL = 10  # seconds between looks at what is waited for
 PATIENCE = 600  # seconds for which SLURM is asked in vain
@@ -246,11 +247,11 @@ def make_beginnings():
     if not (again or trials) or workflow.touch or not by_command():
         return
     if "GANAUG_BEGUN" in os.environ:  # once: what is planned after that is run, and what has failed fails again
-        failed = [name_of(job) for job in trials if not all(os.path.exists(path) for path in job.output)]
-        if failed:
+        untried = [job for job in trials if not all(os.path.exists(path) for path in job.output)]
+        if untried:
             raise WorkflowError(
-                "no training begins before each network of the study has worked once, and these have not: "
-                f"{', '.join(failed)}. The messages above say why, and what to write instead"
+                "no training begins before each network of the study has worked once, and these have not:",
+                *(f"{name_of(job)}: {why_untried(job)}" for job in untried),
             )
         return
     os.environ.update(GANAUG_BEGUN="yes")
@@ -263,6 +264,12 @@ def make_beginnings():
     if heard:
         raise WorkflowError(f"ended by {signal.Signals(heard[0]).name}")
     plan_again()
+
+
+def why_untried(job):
+    """Why a trial has no output: it failed, or never began since what it waits for failed."""
+    log = Path(job.log[0])
+    return why_failed(log) if log.is_file() else "its weights could not be had; the messages above say why"
 
 
 def run_part(command):

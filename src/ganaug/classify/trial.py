@@ -22,6 +22,7 @@ from ganaug.device import pick_device
 from ganaug.errors import NotFinite, UserError, first_line, out_of_memory
 from ganaug.files import write_json
 from ganaug.gpu import check_precision, set_arithmetic
+from ganaug.pretrained_weights import check_taken
 from ganaug.seeding import set_determinism
 
 log = logging.getLogger("ganaug")
@@ -62,7 +63,8 @@ def check(settings: Settings, weights: Path, device: torch.device) -> None:
     """Raises UserError that names the backbone, the setting and what to do, where a training could not work."""
     name, size, batch = settings.backbone, settings.input_size, settings.batch
     try:
-        model = pretrained(name, weights, len(CLASSES), seed=0)
+        model = built(settings, weights)
+        check_taken(name, weights, channels=1)
     except UserError:
         raise
     except Exception as error:

@@ -12,6 +12,7 @@ from ganaug.device import pick_device
 from ganaug.errors import UserError, first_line, out_of_memory
 from ganaug.fidelity.extractors import BATCH, INCEPTION, Extractor, extract, load_extractor
 from ganaug.files import write_json
+from ganaug.pretrained_weights import check_taken
 from ganaug.seeding import set_determinism
 
 log = logging.getLogger("ganaug")
@@ -45,6 +46,8 @@ def check(settings: Settings, weights: Path, device: torch.device) -> int:
     name, size = settings.extractor, settings.input_size
     try:
         extractor = load_extractor(name, weights, size, device)
+        if name != INCEPTION:  # of which all weights must be there
+            check_taken(name, weights, channels=3)
     except UserError:
         raise
     except Exception as error:
