@@ -25,6 +25,6 @@ def check_taken(network: str, weights: Path, channels: int) -> None:
     left = [name for name in telling if torch.equal(drawn[name], filled[name])]
     if left:
         raise UserError(
-            f"weights.{network}: {len(left)} of {len(telling)} layers of {network} are not among the weights ({left[0]}, "
-            f"say), and would start from chance; name a file with the weights of timm's {network}"
+            f"weights.{network}: {len(left)} of {len(telling)} layers of {network} are not among the weights "
+            f"({left[0]}, say), and would start from chance; name a file with the weights of timm's {network}"
         )

@@ -95,7 +95,10 @@ def odd_network(pretrained=False, num_classes=1000, **_):
     ("fault", "message"),
     [
         ("no head", "has no classification layer that could be trained (timm's get_classifier gives Identity); take"),
-        ("tuple", "gives a tuple of 2 in training, and not one number for each of 4 images and 2 classes; take another"),
+        (
+            "tuple",
+            "gives a tuple of 2 in training, and not one number for each of 4 images and 2 classes; take another",
+        ),
         ("map", "gives an array of 4 x 2 x 1 in training, and not one number for each of 4 images"),
         ("other", "the classification layer of odd_network gets no gradient of its loss; take another backbone"),
         ("nan", "gives no finite numbers (the training loss is nan at step 1); see whether weights.odd_network.source"),

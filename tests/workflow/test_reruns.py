@@ -110,7 +110,14 @@ CHANGES = {
 OTHER_JOBS = {"a new augmentation", "a removed augmentation", "a new size", "one more replicate", "one more backbone"}
 OTHER_JOBS |= {"the fidelity extractor"}
 # All but what stands before the images are packed.
-RESOLUTION_KEEPS = ["make_manifest", "make_splits", "check_sizes", "prepare_weights", "check_backbone", "check_extractor"]
+RESOLUTION_KEEPS = [
+    "make_manifest",
+    "make_splits",
+    "check_sizes",
+    "prepare_weights",
+    "check_backbone",
+    "check_extractor",
+]
 
 # A source file, and what follows where it changes.
 SOURCES = {
