@@ -32,3 +32,8 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and any(words in text for words in OUT_OF_MEMORY)
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of another package says first; its name where it says nothing."""
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__).rstrip(":;.")

@@ -7,14 +7,17 @@ import pandas as pd
 import pytest
 import scipy.linalg
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from ganaug.cli import main
+from ganaug.errors import UserError
+from ganaug.fidelity import trial
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
 from ganaug.fidelity.features import Features, equal_draws
 from ganaug.fidelity.memorisation import closest_pairs, memorisation, nearest
+from helpers.networks import write_untrained
 
 
 def features(count, dimensions, seed, shift=0.0):
@@ -214,3 +217,34 @@ def test_too_few_images_are_said_with_what_would_do(sets, lite0, capsys):
     assert "kid_subset_size: 9 is above the 8 real images of class" in capsys.readouterr().err
     assert run_stage(sets, lite0, prc_neighborhood=8) == 1
     assert "write at most 7" in capsys.readouterr().err
+
+
+def test_an_extractor_is_tried_by_one_pass(lite0, tmp_path):
+    asked = {"extractor": "tf_efficientnet_lite0", "input_size": 64}
+    command = ["check_extractor", "--settings", json.dumps(asked), "--device", "cpu", "--weights", str(lite0)]
+    assert main([*command, "--report", str(tmp_path / "check.json")]) == 0
+    assert json.loads((tmp_path / "check.json").read_text()) == asked | {"features": 1280}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("levit_128s", r"fidelity\.extractor: levit_128s can't use images of 64 x 64 pixels \(fidelity\.input_size\)"),
+        ("levit_128s", r"write fidelity\.input_size: 224, or take another extractor$"),
+        ("test_vit", r"weights\.test_vit: \d+ of \d+ layers of test_vit are not among the weights"),
+        ("inception-v3-compat", r"fidelity\.extractor: inception-v3-compat can't be built from the weights in .*levit"),
+    ],
+)
+def test_an_extractor_that_can_not_work_is_told(name, message, tmp_path):
+    weights = write_untrained(tmp_path, "levit_128s")
+    with pytest.raises(UserError, match=message) as error:
+        trial.check(trial.Settings(name, 64), weights, torch.device("cpu"))
+    assert "\n" not in str(error.value)
+
+
+def test_weights_of_an_extractor_that_are_no_numbers_are_told(lite0, tmp_path):
+    state = load_file(lite0)
+    state["conv_stem.weight"][0] = torch.nan
+    save_file(state, tmp_path / "broken.safetensors")
+    with pytest.raises(UserError, match=r"no finite numbers; see whether weights\.tf_efficientnet_lite0\.source"):
+        trial.check(trial.Settings("tf_efficientnet_lite0", 64), tmp_path / "broken.safetensors", torch.device("cpu"))

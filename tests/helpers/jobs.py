@@ -17,7 +17,16 @@ from helpers.forks import fork, redirect
 STAGES = [
     *("make_phantoms", "make_manifest", "make_splits", "check_sizes", "make_subset", "make_test_set"),
     *("make_external_set", "check_leaks", "prepare_weights", "train_gan", "sample_gan", "check_synthetic"),
-    *("measure_fidelity", "train_classifier", "score_images", "check_lineage", "make_tables", "make_figure"),
+    *(
+        "check_backbone",
+        "check_extractor",
+        "measure_fidelity",
+        "train_classifier",
+        "score_images",
+        "check_lineage",
+        "make_tables",
+        "make_figure",
+    ),
     "make_report",
 ]
 RULES = {"score_synthetic": "score_images", "score_external": "score_images"}  # whose stage has another name

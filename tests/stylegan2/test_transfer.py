@@ -1,8 +1,10 @@
 """Official pickles are read without running them, and start a training."""
 
+import json
 import logging
 import os
 import pickle
+import re
 import sys
 import types
 
@@ -10,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ganaug.cli import main
 from ganaug.errors import UserError
 from ganaug.seeding import derive_seed
+from ganaug.stylegan2 import trial
 from ganaug.stylegan2.data import to_uint8
 from ganaug.stylegan2.discriminator import Discriminator
 from ganaug.stylegan2.generator import Architecture, Generator
@@ -184,6 +187,31 @@ def test_a_part_of_a_mapping_is_not_taken_for_the_whole(official, tmp_path):
     assert main(["convert_stylegan2", "--pickle", str(source), "--weights", str(tmp_path / "w.safetensors")]) == 0
     with pytest.raises(UserError, match=r"has 8 mapping layers, the study 2; write gan\.mapping_layers: 8"):
         start_from(tmp_path / "w.safetensors", {"G": pair(COLOUR, 5)[0]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, None),
+        ({"resolution": 32, "channel_base": 256}, None),
+        ({"mapping_layers": 8}, r"write gan\.mapping_layers: 2"),
+        ({"latent": 12, "channel_base": 64, "channel_max": 4}, "no weight of G in .* fits this study's"),
+    ],
+)
+def test_weights_to_start_from_are_tried_before_any_training(change, message, ffhq_like, tmp_path, capsys):
+    asked = {"resolution": 16, "classes": 4, "latent": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8}
+    command = ["check_init_from", "--settings", json.dumps(asked | change), "--init-from", str(ffhq_like[0])]
+    assert main([*command, "--report", str(tmp_path / "check.json")]) == (1 if message else 0)
+    assert (tmp_path / "check.json").exists() == (message is None)
+    assert message is None or re.search(f"gan\\.init_from: .*{message}", capsys.readouterr().err)
+
+
+def test_weights_to_start_from_that_are_no_numbers_are_told(ffhq_like, tmp_path):
+    state = load_file(ffhq_like[0])
+    state["G_ema.synthesis.b8.conv0.weight"][0] = torch.nan
+    save_file(state, tmp_path / "broken.safetensors")
+    with pytest.raises(UserError, match=r"gan\.init_from: G_ema of .* gives no finite numbers at 16 pixels"):
+        trial.check(trial.Settings(16, 4, 8, 2, 128, 8), tmp_path / "broken.safetensors")
 
 
 def test_the_converter_tells_which_settings_fit(official, tmp_path, capsys):

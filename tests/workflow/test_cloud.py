@@ -16,6 +16,7 @@ from helpers.running import ROOT, dry_run
 BY_FOLDER = {"check_lineage", "make_tables", "make_figure", "make_report"}
 PROFILE = ROOT / "profiles" / "kubernetes" / "config.yaml"
 GPU_RULES = {"train_gan", "sample_gan", "measure_fidelity", "train_classifier", "score_synthetic", "score_external"}
+GPU_RULES |= {"check_backbone", "check_extractor"}
 
 
 def printed_jobs(output: str) -> list[tuple[str, dict[str, list[str]], list[str]]]:

@@ -30,6 +30,7 @@ def expected(study: dict, networks: int) -> dict[str, int]:
     generated = any("gan" in name for name in study["augmentations"])
     backbones, swept = len(study["backbones"]), len(study.get("synthetic", {}).get("ratio_sweep", []))
     if generated:
+        jobs["check_extractor"] = 1
         jobs |= dict.fromkeys(["train_gan", "measure_fidelity"], subsets)
         jobs |= dict.fromkeys(["sample_gan", "check_synthetic"], subsets * (1 + swept))
     alone = generated and study.get("probes", {}).get("synthetic_only", True)
@@ -38,7 +39,7 @@ def expected(study: dict, networks: int) -> dict[str, int]:
     cells = subsets * (len(study["augmentations"]) + swept + alone)
     jobs["train_classifier"] = (cells + study["replicates"]) * backbones  # border-only
     figures = 13 + bool(swept) if generated else 8
-    return jobs | {"prepare_weights": networks, "make_figure": figures}
+    return jobs | {"prepare_weights": networks, "check_backbone": backbones, "make_figure": figures}
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ def empty_radiographs(tmp_path):
 @pytest.mark.parametrize(
     ("name", "networks", "total"),
     [
-        *(("config", 1, 61), ("paper", 4, 400), ("one-gpu", 2, 208)),
-        *(("xray-small", 1, 133), ("xray-64", 1, 45), ("reference", 1, 267)),
+        *(("config", 1, 63), ("paper", 4, 404), ("one-gpu", 2, 210)),
+        *(("xray-small", 1, 135), ("xray-64", 1, 47), ("reference", 1, 269)),
     ],
 )
 def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs, monkeypatch):
@@ -157,7 +158,8 @@ def test_the_slurm_profile_routes_gpu_rules(tmp_path, empty_radiographs):
         *("--configfile", ROOT / "config" / "paper.yaml", "--config", f"data_root={empty_radiographs}"),
     )
     resources = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", output, flags=re.MULTILINE))
-    for rule in ("train_gan", "sample_gan", "measure_fidelity", "train_classifier", "score_synthetic"):
+    on_gpus = ["train_gan", "sample_gan", "measure_fidelity", "train_classifier", "score_synthetic"]
+    for rule in [*on_gpus, "check_backbone", "check_extractor"]:
         assert "slurm_partition=gpu" in resources[rule] and "gpu=1" in resources[rule], rule
     for rule in ("make_manifest", "make_subset", "make_tables"):
         assert "slurm_partition=cpu" in resources[rule] and "gpu=1" not in resources[rule], rule

@@ -30,6 +30,7 @@ FIGURES += ["ratio_sweep", "reliability", "roc"]
 TABLES = {"make_tables": {}, "make_report": {}, "make_figure": {"figure": FIGURES}}
 EVERY_FIGURE = {"make_report": {}, "make_figure": {}}
 CELLS = {"train_classifier": {}, "score_synthetic": {}, "score_external": {}, "check_lineage": {}} | TABLES
+TRIED = {"check_backbone": {}} | CELLS  # with the trial of what they wait for
 # Classifiers that use synthetic images of the study's own ratio, and what follows from these.
 OF_GAN = ["gan", "gan+classical", "synthetic-only"]
 SYNTHETIC = {"sample_gan": {"at": [""]}, "check_synthetic": {"at": [""]}, "measure_fidelity": {}}
@@ -49,7 +50,7 @@ OWN += ["score_synthetic", "train_classifier", "score_external"]
 # A change of the study, and per rule the jobs that follow: all of the rule, or those with some values of wildcards.
 CHANGES = {
     "a classifier's epochs": ({"classifier": {"epochs": 3}}, CELLS),
-    "a classifier's precision": ({"classifier": {"precision": "bfloat16"}}, CELLS),
+    "a classifier's precision": ({"classifier": {"precision": "bfloat16"}}, TRIED),
     "one augmentation's strength": ({"classical": {"rotation_degrees": 5}}, CLASSICAL),
     "a new augmentation": (
         {"augmentations": [*STUDY["augmentations"], "mixup"]},
@@ -69,7 +70,8 @@ CHANGES = {
     ),
     "one more backbone": (
         {"backbones": ["tf_efficientnet_lite0", "resnet18"]},
-        each(["prepare_weights", "train_classifier", "score_synthetic", "score_external"], backbone=["resnet18"])
+        each(["prepare_weights", "check_backbone", "train_classifier"], backbone=["resnet18"])
+        | each(["score_synthetic", "score_external"], backbone=["resnet18"])
         | {"check_lineage": {}}
         | TABLES,
     ),
@@ -87,7 +89,7 @@ CHANGES = {
     "the synthetic ratio": ({"synthetic": {"ratio": 2}}, SYNTHETIC),
     "the fidelity extractor": (
         {"fidelity": {"extractor": "inception-v3-compat"}},
-        {"prepare_weights": {"backbone": ["inception-v3-compat"]}, "measure_fidelity": {}}
+        {"prepare_weights": {"backbone": ["inception-v3-compat"]}, "check_extractor": {}, "measure_fidelity": {}}
         | TABLES
         | {"make_figure": {"figure": [*FIGURES, "closest_pairs"]}},
     ),
@@ -108,12 +110,20 @@ CHANGES = {
 OTHER_JOBS = {"a new augmentation", "a removed augmentation", "a new size", "one more replicate", "one more backbone"}
 OTHER_JOBS |= {"the fidelity extractor"}
 # All but what stands before the images are packed.
-RESOLUTION_KEEPS = ["make_manifest", "make_splits", "check_sizes", "prepare_weights"]
+RESOLUTION_KEEPS = [
+    "make_manifest",
+    "make_splits",
+    "check_sizes",
+    "prepare_weights",
+    "check_backbone",
+    "check_extractor",
+]
 
 # A source file, and what follows where it changes.
 SOURCES = {
     "src/ganaug/stylegan2/loss.py": GAN,
-    "src/ganaug/classify/training.py": CELLS,
+    "src/ganaug/classify/training.py": TRIED,
+    "src/ganaug/classify/trial.py": {},  # what has worked is not tried again
     "src/ganaug/analysis/figures_scores.py": EVERY_FIGURE,
     "src/ganaug/analysis/figure_style.py": EVERY_FIGURE,  # the colours
     "src/ganaug/report/page.css": {"make_report": {}},

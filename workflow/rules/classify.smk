@@ -1,4 +1,4 @@
-# Pretrained weights, and one classifier per cell.
+# Pretrained weights, a trial of each backbone, and one classifier per cell.
 
 
 localrules:
@@ -27,9 +27,40 @@ rule prepare_weights:
         " --provenance {output.provenance} --log {log}"
 
 
+# What can't work must fail before anything costly: driver.smk runs this rule and the other two of TRIALS first.
+rule check_backbone:
+    input:
+        weights=f"{RESULTS}/weights/{{backbone}}.safetensors",
+    output:
+        report=f"{RESULTS}/weights/{{backbone}}.check.json",
+    log:
+        f"{RESULTS}/logs/check_backbone/{{backbone}}.log",
+    priority: 100
+    conda:
+        "../../envs/ganaug.yaml"
+    threads: STUDY["threads"]["classifier"]
+    resources:
+        gpu=GPU,
+        mem_mb=scaled(PROCESS_MB),
+        runtime=scaled(30),
+    params:
+        # Of the trainings that wait for it: it runs again when they do, and its own change makes no result anew.
+        code=code("train_classifier"),
+        settings=settings(
+            *(f"classifier.{name}" for name in ("input_size", "batch", "precision", "tf32", "cudnn_benchmark")),
+            backbone=lambda wildcards: wildcards.backbone,
+        ),
+        threads=STUDY["threads"]["classifier"],
+        device=STUDY["device"],
+    shell:
+        "python -m ganaug check_backbone --settings {params.settings:q} --threads {params.threads}"
+        " --device {params.device} --weights {input.weights} --report {output.report} --log {log}"
+
+
 rule train_classifier:
     input:
         unpack(synthetic_set),
+        backbone=f"{RESULTS}/weights/{{backbone}}.check.json",
         leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
         weights=f"{RESULTS}/weights/{{backbone}}.safetensors",
         train_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",

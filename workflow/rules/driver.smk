@@ -11,6 +11,7 @@ import psutil
 
 from ganaug import attempts
 from ganaug.drivers import DRIVERS, lives, record, same_start, started
+from ganaug.joblog import why_failed
 
 POLL = 10  # seconds between looks at what is waited for
 PATIENCE = 600  # seconds for which SLURM is asked in vain
@@ -228,21 +229,47 @@ LAST_OF_THEM = ["check_leaks", "prepare_weights", *(["make_external_set"] if EXT
 BEGINNINGS = ["check_sizes", "make_subset", "make_test_set", *LAST_OF_THEM]
 
 
-def make_beginnings():
-    """Where subsets, test sets or weights are to be made again, make these first and plan again.
+# What tries each network as the study will use it, and reads no image.
+TRIALS = ["check_backbone", "check_extractor", "check_init_from"]
 
-    Snakemake plans all that follows from a job it runs, whatever comes out. Planned with the new files in place, it
-    compares their bytes: an image more in the data reruns what follows from the subsets that it came into.
+
+def make_beginnings():
+    """Where networks are to be tried, or subsets, test sets or weights to be made again, do so first and plan again.
+
+    A network that can't work ends the run here: no edge of the DAG could say so, since a backbone more must not make the
+    GANs anew. And Snakemake plans all that follows from a job it runs, whatever comes out. Planned with the new files in
+    place, it compares their bytes: an image more in the data reruns what follows from the subsets that it came into.
     """
-    again = [job for job in workflow.dag.needrun_jobs() if job.rule.name in BEGINNINGS]
+    due = list(workflow.dag.needrun_jobs())
+    trials = [job for job in due if job.rule.name in TRIALS]
+    again = [job for job in due if job.rule.name in BEGINNINGS]
     again = [job for job in again if all(os.path.exists(path) for path in job.output)]
-    if not again or "GANAUG_BEGUN" in os.environ or workflow.touch or not by_command():
+    if not (again or trials) or workflow.touch or not by_command():
         return
-    os.environ.update(GANAUG_BEGUN="yes")  # once: what is planned after that is run, and what has failed fails again
-    heard = run_part([sys.executable, *sys.orig_argv[1:], "--nolock", "--no-hooks", "--until", *LAST_OF_THEM])
+    if "GANAUG_BEGUN" in os.environ:  # once: what is planned after that is run, and what has failed fails again
+        untried = [job for job in trials if not all(os.path.exists(path) for path in job.output)]
+        if untried:
+            raise WorkflowError(
+                "no training begins before each network of the study has worked once, and these have not:",
+                *(f"{name_of(job)}: {why_untried(job)}" for job in untried),
+            )
+        return
+    os.environ.update(GANAUG_BEGUN="yes")
+    if again:
+        print("first the subsets, test sets and weights, to see which of them come out different", flush=True)
+    if trials:
+        print("first one step of each network, to see whether it can work", flush=True)
+    first = [*(LAST_OF_THEM if again else []), *dict.fromkeys(job.rule.name for job in trials)]
+    heard = run_part([sys.executable, *sys.orig_argv[1:], "--nolock", "--no-hooks", "--until", *first])
     if heard:
         raise WorkflowError(f"ended by {signal.Signals(heard[0]).name}")
     plan_again()
+
+
+def why_untried(job):
+    """Why a trial has no output: it failed, or never began since what it waits for failed."""
+    log = Path(job.log[0])
+    return why_failed(log) if log.is_file() else "its weights could not be had; the messages above say why"
 
 
 def run_part(command):
@@ -256,7 +283,6 @@ def run_part(command):
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     end_if_told()
-    print("first the subsets, test sets and weights, to see which of them come out different", flush=True)
     # In a process group of its own: a terminal's Ctrl-C would else reach it twice.
     child = subprocess.Popen(command, cwd=workflow.rundir, process_group=0, env=os.environ | {"GANAUG_PART": "yes"})
     for number in list(heard):  # before there was a child

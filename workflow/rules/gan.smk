@@ -3,11 +3,38 @@
 
 # Seconds each: not worth a place in a cluster's queue.
 localrules:
+    check_init_from,
     check_synthetic,
+
+
+rule check_init_from:
+    input:
+        initial=of_the_user(STUDY["gan"]["init_from"], "gan.init_from"),
+    output:
+        report=f"{RESULTS}/gan/init_from.json",
+    log:
+        f"{RESULTS}/logs/check_init_from.log",
+    priority: 100
+    conda:
+        "../../envs/ganaug.yaml"
+    resources:
+        mem_mb=scaled(PROCESS_MB),
+        runtime=scaled(30),
+    params:
+        code=code("train_gan"),  # as in check_backbone
+        settings=settings(
+            "data.resolution",
+            *(f"gan.{name}" for name in ("latent", "mapping_layers", "channel_base", "channel_max")),
+            classes=lambda _: len(DATA["classes"] or [1, 2]),
+        ),
+    shell:
+        "python -m ganaug check_init_from --settings {params.settings:q} --init-from {input.initial:q}"
+        " --report {output.report} --log {log}"
 
 
 rule train_gan:
     input:
+        fits=f"{RESULTS}/gan/init_from.json" if STUDY["gan"]["init_from"] else [],
         leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
         images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
@@ -113,8 +140,34 @@ rule check_synthetic:
         " --test-images {input.test_images} --test-table {input.test_table} --report {output.report} --log {log}"
 
 
+rule check_extractor:
+    input:
+        weights=f"{RESULTS}/weights/{EXTRACTOR}.safetensors",
+    output:
+        report=f"{RESULTS}/fidelity/extractor.json",
+    log:
+        f"{RESULTS}/logs/check_extractor.log",
+    priority: 100
+    conda:
+        "../../envs/ganaug.yaml"
+    threads: STUDY["threads"]["fidelity"]
+    resources:
+        gpu=GPU,
+        mem_mb=scaled(PROCESS_MB),
+        runtime=scaled(30),
+    params:
+        code=code("measure_fidelity"),  # as in check_backbone
+        settings=settings("fidelity.extractor", "fidelity.input_size"),
+        threads=STUDY["threads"]["fidelity"],
+        device=STUDY["device"],
+    shell:
+        "python -m ganaug check_extractor --settings {params.settings:q} --threads {params.threads}"
+        " --device {params.device} --weights {input.weights} --report {output.report} --log {log}"
+
+
 rule measure_fidelity:
     input:
+        extractor=f"{RESULTS}/fidelity/extractor.json",
         weights=f"{RESULTS}/weights/{EXTRACTOR}.safetensors",
         real_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         real_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",

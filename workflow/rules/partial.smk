@@ -4,7 +4,6 @@
 # REPORTING alone. That run reads the study from unfinished.json, so that these rules get what is missing (common.smk).
 # The next ordinary run does not, and makes their outputs again.
 
-from ganaug.joblog import why_failed
 from ganaug.layout import OF_INCOMPLETE
 from ganaug.overview.plan import job_name
 

@@ -23,7 +23,7 @@ def pretrained(backbone: str, weights: Path, classes: int, seed: int) -> torch.n
     """A timm network for one grey channel with pretrained weights and a new, seeded classification layer.
 
     The first convolution's weights are summed over the three colours (timm's way), which is what a grey image in all
-    three would give. Raises UserError where the weights are not this backbone's.
+    three would give. Raises UserError where the weights are not this backbone's, or where it has no such layer.
     """
     import timm
 
@@ -36,13 +36,36 @@ def pretrained(backbone: str, weights: Path, classes: int, seed: int) -> torch.n
         raise UserError(f"{weights}: these are not the weights of timm's {backbone}: {error}") from error
     # timm draws the new layer's weights, for some backbones so wide that the first losses are many times ln(classes)
     # and a short training is spent on undoing them. From zero, every class starts equally likely.
-    torch.nn.init.zeros_(model.get_classifier().weight)
-    torch.nn.init.zeros_(model.get_classifier().bias)
+    for layer in head_layers(model, backbone):
+        torch.nn.init.zeros_(layer.weight)
+        if layer.bias is not None:
+            torch.nn.init.zeros_(layer.bias)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             # Some backbones keep TensorFlow's 0.01, with which a short training is scored with ImageNet's statistics.
             module.momentum = 0.1
     return model
+
+
+def head_layers(model: torch.nn.Module, backbone: str) -> list[torch.nn.Linear | torch.nn.Conv2d]:
+    """The layers whose outputs are the logits: one, or as many as timm's classifier has parts, which it averages.
+
+    Raises UserError where a part has none.
+    """
+    network: Any = model  # whose classifier timm tells
+    classifier = network.get_classifier()
+    parts = classifier if isinstance(classifier, tuple | list) else [classifier]
+    found: list[torch.nn.Linear | torch.nn.Conv2d] = []
+    for part in parts:
+        modules = part.modules() if isinstance(part, torch.nn.Module) else []
+        layers = [module for module in modules if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)]
+        if not layers:
+            raise UserError(
+                f"backbones: {backbone} has no classification layer that could be trained (timm's get_classifier gives "
+                f"{type(part).__name__}); take another backbone"
+            )
+        found.append(layers[-1])
+    return found
 
 
 def save(path: Path, model: torch.nn.Module, backbone: str, classes: tuple[str, ...], input_size: int) -> None:

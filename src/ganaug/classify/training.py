@@ -30,7 +30,8 @@ from ganaug.stopping import Steps, Stopped, StopSignal, hear_signals_in_backward
 log = logging.getLogger("ganaug")
 HERE = Path(__file__).parent
 # The code that decides what a training is at a given step: a change of other code does not begin it anew.
-SOURCES = {*HERE.glob("*.py"), HERE.parent / "seeding.py", HERE.parent / "gpu.py"} - {HERE / "scoring.py"}
+SOURCES = {*HERE.glob("*.py"), HERE.parent / "seeding.py", HERE.parent / "gpu.py"}
+SOURCES -= {HERE / "scoring.py", HERE / "trial.py"}
 LESS_MEMORY = "lower classifier.batch or classifier.input_size, or give the job more"
 
 

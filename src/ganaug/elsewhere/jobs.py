@@ -8,8 +8,11 @@ from pathlib import Path
 from ganaug.errors import UserError
 from ganaug.overview import plan as planned
 
-# Stages with networks, and the check between them. The order is that in which a replicate's jobs are begun.
+# Stages with networks, and the checks before and between them. The order is that in which a replicate's jobs are begun.
 RULES = (
+    "check_backbone",
+    "check_extractor",
+    "check_init_from",
     "train_gan",
     "sample_gan",
     "check_synthetic",

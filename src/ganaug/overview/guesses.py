@@ -211,6 +211,20 @@ def _train_classifier(cell: dict[str, str], study: dict, counts: Counts, gpus: G
     return seconds + scored, 4e6 * millions + 150 * counts.test
 
 
+def _check_backbone(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
+    """One step of training, one validation of as many images, and the network built a second time."""
+    classifier = study["classifier"]
+    images, trained = classifier["batch"], NETWORKS.get(cell["backbone"], UNKNOWN)[0]
+    scored = scoring(cell["backbone"], classifier["input_size"], images + 4, gpus)
+    on_cpu = 0.0 if gpus.count else images * trained * _scale(cell["backbone"], classifier["input_size"])
+    return 1.0 + on_cpu + scored, 500
+
+
+def _check_extractor(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
+    fidelity = study["fidelity"]
+    return 0.5 + scoring(fidelity["extractor"], fidelity["input_size"], 256 if gpus.count else 32, gpus), 500
+
+
 def _score_synthetic(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
     images = study["synthetic"]["ratio"] * counts.train(cell["size"])
     return scoring(cell["backbone"], study["classifier"]["input_size"], images, gpus), 150 * images
@@ -247,6 +261,12 @@ GUESSES: dict[str, Callable[[dict[str, str], dict, Counts, Gpus], Work]] = {
         1.0,
         4e6 * (NETWORKS.get(cell["backbone"], UNKNOWN)[2] + 1.3),  # with the head of ImageNet's 1,000 classes
     ),
+    "check_backbone": _check_backbone,
+    "check_extractor": _check_extractor,
+    "check_init_from": lambda cell, study, counts, gpus: (
+        1.0 + 1e-7 * gan_weights(study["gan"], study["data"]["resolution"]),
+        500,
+    ),
     "train_classifier": _train_classifier,
     "score_synthetic": _score_synthetic,
     "score_external": _score_external,
@@ -262,4 +282,7 @@ WITH_NETWORKS = {
     "score_synthetic",
     "score_external",
     "prepare_weights",
+    "check_backbone",
+    "check_extractor",
+    "check_init_from",
 }

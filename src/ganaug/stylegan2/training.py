@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 SOURCES = {*HERE.glob("*.py"), HERE.parent / "gpu.py", HERE.parent / "seeding.py"} - {
     HERE / "sampling.py",
     HERE / "official.py",
+    HERE / "trial.py",
 }
 LESS_MEMORY = "lower gan.batch, gan.channel_base or gan.snapshot_images, or give the job more"
 
