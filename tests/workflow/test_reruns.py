@@ -87,7 +87,7 @@ CHANGES = {
     "the synthetic ratio": ({"synthetic": {"ratio": 2}}, SYNTHETIC),
     "the fidelity extractor": (
         {"fidelity": {"extractor": "inception-v3-compat"}},
-        {"prepare_weights": {"backbone": ["inception-v3-compat"]}, "measure_fidelity": {}}
+        {"prepare_weights": {"backbone": ["inception-v3-compat"]}, "measure_fidelity": {}, "check_lineage": {}}
         | TABLES
         | {"make_figure": {"figure": [*FIGURES, "closest_pairs"]}},
     ),
