@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from ganaug.analysis import lineage
 from ganaug.cli import main
+from ganaug.errors import UserError
 from ganaug.files import read_json, sha256_of, write_json
 
 CELLS = ["none", "gan", "gan@0.5", "synthetic-only", "border-only"]
@@ -92,7 +94,10 @@ def test_a_clean_study_passes_with_all_counted(study):
     assert status == 0
     once = dict.fromkeys(["make_manifest", "make_splits", "make_test_set", "prepare_weights"], 1)
     compared = once | {"make_subset": 2, "train_gan": 2, "sample_gan": 4, "train_classifier": 10}
-    assert json.loads(report.read_text()) == {"asked": "asked", "breaches": 0, "compared": compared}
+    assert json.loads(report.read_text()) == {
+        **{"asked": "asked", "breaches": 0, "compared": compared},
+        "results": lineage.digest_of([lineage.read_provenance(study["root"], job) for job in study["jobs"]]),
+    }
 
 
 def test_where_a_job_saw_its_files_does_not_matter(study):
@@ -227,3 +232,58 @@ def test_of_an_incomplete_study_what_is_missing_is_not_compared(study, tmp_path)
         main([*command, "--report", str(tmp_path / "b.json"), "--unfinished", str(tmp_path / "unfinished.json")]) == 0
     )
     assert read_json(tmp_path / "b.json")["compared"]["train_classifier"] == 9
+
+
+@pytest.fixture
+def analysed(study):
+    """The study with the check and the tables after it, as the workflow asks for them."""
+    assert run(study)[0] == 0
+    root, jobs = study["root"], []
+    check = {"root": root, "jobs": jobs}
+    asked(check, "check_lineage", "cells/check", [], [], [root.parent / "asked.json"])
+    asked(check, "make_tables", "tables/all", ["cells/lineage.json"], ["summary.csv"], confidence=0.95)
+    change(check, "cells/check", outputs={str(root / "cells/lineage.json"): "hash of cells/lineage.json"})
+    study["jobs"] += jobs
+    return study
+
+
+def test_tables_of_what_lies_there_are_of_the_study(analysed):
+    lineage.refuse_others(analysed["jobs"], analysed["root"])
+
+
+def other_results(study):
+    """Copied from the same study on another machine: all is as asked for but the bytes."""
+    outputs = {str(study["root"] / "cells/none/size-5/replicate-1/net/predictions.csv"): "hash of other predictions"}
+    change(study, "cells/none/size-5/replicate-1/net", outputs=outputs)
+
+
+def a_cell_less(study):
+    study["jobs"] = [job for job in study["jobs"] if "border-only/size-5/replicate-2" not in job["provenance"]]
+
+
+def another_study(study):
+    asked = study["root"].parent / "asked.json"
+    study["jobs"][-2]["given"] = [str(asked.rename(asked.with_name("more.json")))]
+
+
+@pytest.mark.parametrize("planted", [other_results, a_cell_less, another_study])
+def test_a_check_of_other_results_is_named(analysed, planted):
+    planted(analysed)
+    with pytest.raises(UserError, match="check_lineage cells/check: is of other results than the study's") as refused:
+        lineage.refuse_others(analysed["jobs"], analysed["root"])
+    assert "--forcerun check_lineage\n" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"settings": {"confidence": 0.9}}, "confidence is 0.9, asked for is 0.95"),
+        ({"lineage.json": "of other results"}, "read another cells/lineage.json"),
+        ({"code": "of before"}, "the code is another"),
+    ],
+)
+def test_tables_of_other_settings_or_results_are_named(analysed, changes, words):
+    change(analysed, "tables/all", **changes)
+    with pytest.raises(UserError, match=f"make_tables tables/all: {words}\n") as refused:
+        lineage.refuse_others(analysed["jobs"], analysed["root"])
+    assert "--forcerun make_tables\n" in str(refused.value)

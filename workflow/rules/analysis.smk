@@ -15,6 +15,7 @@ rule check_lineage:
         missing=UNFINISHED if INCOMPLETE else [],
     output:
         report=LINEAGE,
+        provenance=f"{RESULTS}/cells/lineage.provenance.json",
     log:
         f"{RESULTS}/logs/check_lineage.log",
     conda:
@@ -28,7 +29,7 @@ rule check_lineage:
         unfinished=unfinished,
     shell:
         "python -m ganaug check_lineage --results {params.results} --asked {input.asked} {params.unfinished}"
-        " --report {output.report} --log {log}"
+        " --report {output.report} --provenance {output.provenance} --log {log}"
 
 
 rule make_tables:
@@ -85,7 +86,7 @@ rule make_tables:
         tables=table_options,
     shell:
         "python -m ganaug make_tables --settings {params.settings:q} --seed {params.seed} --results {params.results}"
-        " {params.unfinished} {params.tables} --provenance {output.provenance} --log {log}"
+        " --lineage {input.lineage} {params.unfinished} {params.tables} --provenance {output.provenance} --log {log}"
 
 
 rule make_figure:

@@ -11,8 +11,15 @@ LINEAGE = f"{RESULTS}/cells/lineage.json"
 def asked_jobs():
     """A record per job with a provenance that comes before the tables, those that are known to be missing left out."""
     rules = [rule.name for rule in workflow.rules]
-    jobs = [asked_of(job, inputs) for job, inputs in jobs_before(made())]
+    jobs = [asked_of(job, inputs) for job, inputs in jobs_before(made() + scored())]
     return sorted(filter(None, jobs), key=lambda job: (rules.index(job["rule"]), job["provenance"]))
+
+
+def scored():
+    """What says how images were scored by networks that are of other images."""
+    path = f"synthetic/{SUBSET}/scored-{{backbone}}.provenance.json"
+    files = subsets(path, backbone=STUDY["backbones"]) if "synthetic-only" in PROBES else []
+    return files + (cells("provenance.json", folder="external") if EXTERNAL else [])
 
 
 def asked_of(job, inputs):
@@ -34,7 +41,7 @@ def asked_of(job, inputs):
         "outputs": outputs,
         "inputs": [below_results(path) for path in inputs if f"{RESULTS}/" in path],
         "given": [path for path in inputs if f"{RESULTS}/" not in path],
-        "settings": json.loads(param("settings")),
+        "settings": json.loads(param("settings") or "{}"),
         "seed": param("seed"),
         "code": param("code"),
     }
@@ -74,8 +81,15 @@ def refuse_mixture():
 
     again = set() if workflow.touch else outputs_of(workflow.dag.needrun_jobs())
     kept = outputs_of(workflow.dag.jobs) - again
-    jobs = [job for job in asked_jobs() if f"{RESULTS}/{job['provenance']}" in kept]
+    jobs = [job for job in [*asked_jobs(), *asked_of_analysis()] if f"{RESULTS}/{job['provenance']}" in kept]
     refuse_others([job for job in jobs if Path(RESULTS, job["provenance"]).is_file()], Path(RESULTS))
+
+
+def asked_of_analysis():
+    """What is asked for of the check and of the tables: that they are of what lies there."""
+    check = {"rule": "check_lineage", "wildcards": {}, "outputs": [LINEAGE, f"{RESULTS}/cells/lineage.provenance.json"]}
+    tables = {"rule": "make_tables", "wildcards": {}, "outputs": [f"{RESULTS}/tables/provenance.json"]}
+    return [asked_of(check, [asked_file()]), asked_of(tables, [LINEAGE])]
 
 
 def outputs_of(jobs):

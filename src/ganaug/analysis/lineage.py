@@ -12,6 +12,7 @@ seed (null where the rule has none); code (`imports.digest_of_stage`).
 """
 
 import argparse
+import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ganaug.files import read_json, sha256_of, write_json, write_text
 
 NAMED = 10  # jobs in the message
 ON_A_LINE = 20  # files in the message's command; more are in a file
-LIST = "cells/to_make_anew.txt"
+CHECK, LIST = "cells/lineage.json", "cells/to_make_anew.txt"
 READ = (".npy", ".csv", ".safetensors")  # of its inputs a job reads these; for the others it waits
 WAITED_FOR = "data/sizes.csv"  # for this, too
 
@@ -41,19 +42,23 @@ def run(args: argparse.Namespace) -> None:
     missing = missing_files(args.unfinished)
     jobs = read_json(args.asked)["jobs"]
     jobs = [job for job in jobs if str(args.results / job["provenance"]) not in missing]
-    refuse_others(jobs, args.results)
+    made = refuse_others(jobs, args.results)
     compared = dict(sorted(Counter(job["rule"] for job in jobs).items()))
-    write_json(args.report, {"asked": args.asked.stem, "compared": compared, "breaches": 0})
+    report = {"asked": args.asked.stem, "compared": compared, "breaches": 0, "results": digest_of(made)}
+    write_json(args.report, report)
 
 
-def refuse_others(jobs: list[dict], results: Path) -> None:
+def refuse_others(jobs: list[dict], results: Path) -> list["Provenance"]:
     """Raises UserError where results are not what was asked for: with the jobs and the command that makes them anew.
 
-    jobs: records of those whose results are there and are to stay. results: folder of the study's results.
+    jobs: records of those whose results are there and are to stay. results: folder of the study's results. Returns the
+    provenance of each.
     """
-    if found := differences(jobs, results):
+    made = [read_provenance(results, job) for job in jobs]
+    if found := differences(jobs, made, results):
         raise UserError(message(found, jobs, results))
     (results / LIST).unlink(missing_ok=True)
+    return made
 
 
 @dataclass(frozen=True)
@@ -66,19 +71,21 @@ class Difference:
     dated: bool
 
 
-def differences(jobs: list[dict], results: Path) -> list[Difference]:
+def differences(jobs: list[dict], made: list["Provenance"], results: Path) -> list[Difference]:
     """The jobs whose results are not what was asked for, in the order of the jobs.
 
-    What a job read is compared with what the others of the jobs have written. Raises UserError where a provenance is
-    missing or can't be read.
+    made: the provenance of each job. What a job read is compared with what the others of the jobs have written.
     """
-    made = {job["provenance"]: read_provenance(results, job) for job in jobs}
-    wrote = {path: digest for record in made.values() for path, digest in record.outputs.items()}
+    wrote = {path: digest for record in made for path, digest in record.outputs.items()}
     given = {path: sha256_of(Path(path)) for job in jobs for path in job["given"] if Path(path).is_file()}
     found = []
-    for job in jobs:
-        record = made[job["provenance"]]
-        what = other_settings(job, record) + other_code(job, record) + other_files(job, record, wrote, given)
+    for number, (job, record) in enumerate(zip(jobs, made, strict=True)):
+        what = other_settings(job, record) + other_code(job, record)
+        if job["rule"] == "check_lineage":
+            check = [Path(job["given"][0]).stem, digest_of(made[:number])]
+            what += [] if check == last_check(results) else ["is of other results than the study's"]
+        else:
+            what += other_files(job, record, wrote, given)
         if what:
             found.append(Difference(job, what, record.code is None))
     return found
@@ -95,6 +102,18 @@ class Provenance:
     inputs: dict[str, str]
     outputs: dict[str, str]
     given: dict[str, str]
+
+
+def digest_of(made: list[Provenance]) -> str:
+    """SHA-256 over all that was written."""
+    wrote = {path: digest for record in made for path, digest in record.outputs.items()}
+    return hashlib.sha256(json.dumps(wrote, sort_keys=True).encode()).hexdigest()
+
+
+def last_check(results: Path) -> list[str | None]:
+    """What was asked for and the digest of what was there when this stage was last content."""
+    told = read_json(results / CHECK)
+    return [told.get("asked"), told.get("results")]
 
 
 def read_provenance(results: Path, job: dict) -> Provenance:
