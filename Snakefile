@@ -37,6 +37,7 @@ include: "workflow/rules/gan.smk"
 include: "workflow/rules/classify.smk"
 include: "workflow/rules/external.smk"
 include: "workflow/rules/partial.smk"
+include: "workflow/rules/lineage.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/plan.smk"
 
@@ -50,6 +51,7 @@ rule all:
 onstart:
     with told_in_words():
         take_over()
+        refuse_mixture()
         make_beginnings()
         write_plan()
         put_old_report_aside()

@@ -121,7 +121,8 @@ def accept(for_snakemake: list[str], args: argparse.Namespace) -> None:
         came = Path(temporary)
         record = results.lay_out(args.parts, came)
         done = [attempt for attempt in record["attempts"] if attempt["outcome"] == pool.DONE]
-        if (changed := made_by_other_code(done, record["code"])) and not args.other_code:
+        here = digest_of_all_stages()
+        if (changed := made_by_other_code(done, record["code"], here)) and not args.other_code:
             raise UserError(
                 f"the code that made them is not this checkout's: {', '.join(changed)}. Check out that code, or take "
                 "them with --other-code"
@@ -129,6 +130,7 @@ def accept(for_snakemake: list[str], args: argparse.Namespace) -> None:
         taken = [attempt for attempt in done if commands.get(attempt["name"]) == attempt["arguments"]]
         for attempt in taken:
             results.check(attempt["outputs"], came, folder)
+            results.accept(attempt["outputs"], came, here[attempt["arguments"][0]])
         for attempt in taken:
             log = Path(attempt["log"])
             for path in map(Path, [*attempt["outputs"], log, attempts.beside(log)]):
@@ -140,9 +142,8 @@ def accept(for_snakemake: list[str], args: argparse.Namespace) -> None:
     print(f"took over {len(taken)} of {len(done)} jobs that were done elsewhere; {len(jobs) - len(taken)} are left")
 
 
-def made_by_other_code(done: list[dict], code: dict[str, str]) -> list[str]:
+def made_by_other_code(done: list[dict], code: dict[str, str], here: dict[str, str]) -> list[str]:
     """Stages of the jobs whose code was another than this checkout's."""
-    here = digest_of_all_stages()
     return sorted({stage for stage in (attempt["arguments"][0] for attempt in done) if here[stage] != code[stage]})
 
 

@@ -1,11 +1,15 @@
 """Inputs are compared with what the stage before wrote; the commit is the project's own."""
 
+import json
 import os
+import platform
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from ganaug import files, provenance
+from ganaug import files, imports, provenance
+from ganaug.cli import main
 from ganaug.errors import UserError
 
 
@@ -99,3 +103,16 @@ def test_without_git_there_is_no_commit(tmp_path, commit_of, monkeypatch):
     repository(root)
     monkeypatch.setenv("PATH", "")
     assert commit_of(root) is None
+
+
+def test_a_provenance_says_what_decided_the_bytes(tmp_path):
+    """Code, settings, seed, threads and the CPU's model: with these the same machine makes the same bytes."""
+    settings = {"images_per_class": 1, "resolution": 32}
+    command = ["make_phantoms", "--settings", json.dumps(settings), "--seed", "5", "--threads", "2"]
+    assert main([*command, "--out", str(tmp_path / "made"), "--provenance", str(tmp_path / "provenance.json")]) == 0
+    record = files.read_json(tmp_path / "provenance.json")
+    assert (record["settings"], record["seed"], record["threads"]) == (settings, 5, 2)
+    assert record["code"] == imports.digest_of_stage("make_phantoms")
+    assert record["machine"]["cpu"] == provenance.cpu_model() != ""
+    if platform.system() == "Linux" and "model name" in (told := Path("/proc/cpuinfo").read_text()):
+        assert record["machine"]["cpu"] in told

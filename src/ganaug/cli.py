@@ -98,15 +98,18 @@ def _run(argv: list[str], common: argparse.ArgumentParser, first: bool, started:
         parser = argparse.ArgumentParser(prog=f"python -m ganaug {stage}", description=module.__doc__, parents=[common])
         module.add_arguments(parser)
         args = parser.parse_args(argv[1:])
+        from ganaug.imports import digest_of_stage
         from ganaug.provenance import checked, record
 
         inputs = checked(_files(parser, args, "inputs"))
+        code = digest_of_stage(stage) if args.provenance and first else ""  # the code may change while the stage runs
         afterwards = module.run(args)
         if args.provenance and first:
             from ganaug.files import write_json
 
             outputs = _files(parser, args, "outputs")
-            write_json(args.provenance, record(stage, args.settings, args.seed, inputs, outputs, started))
+            made = record(stage, args.settings, args.seed, args.threads, code, inputs, outputs, started)
+            write_json(args.provenance, made)
         if afterwards:
             afterwards()
     except UserError as error:

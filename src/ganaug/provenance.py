@@ -19,25 +19,40 @@ PACKAGES = (
 
 
 def record(
-    stage: str, settings: dict, seed: int | None, inputs: dict[str, str], outputs: list[Path], started: float
+    stage: str,
+    settings: dict,
+    seed: int | None,
+    threads: int,
+    code: str,
+    inputs: dict[str, str],
+    outputs: list[Path],
+    started: float,
 ) -> dict:
     """The provenance of a finished stage as a JSON-serialisable dict.
 
-    inputs: what `checked` returned at the start. started: `time.time()` then. Files are hashed (SHA-256); folders are
-    named only, since their files are hashed elsewhere: raw images in the manifest, results in the provenance of what
-    made them. Seconds are wall and CPU seconds of this process, memory its peak in MiB.
+    threads: CPU threads of the stage. code: what `imports.digest_of_stage` returned at the start, inputs: what
+    `checked` returned, started: `time.time()` then. Files are hashed (SHA-256); folders are named only, since their
+    files are hashed elsewhere: raw images in the manifest, results in the provenance of what made them. Seconds are
+    wall and CPU seconds of this process, memory its peak in MiB.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "stage": stage,
         "settings": settings,
         "seed": seed,
+        "threads": threads,
+        "code": code,
         "inputs": inputs,
         "outputs": _hashes(outputs),
         "git_commit": git_commit(),
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "device": device_used()},
+        "machine": {
+            "system": platform.platform(),
+            "cpu": cpu_model(),
+            "cpus": os.cpu_count(),
+            "device": device_used(),
+        },
         "wall_seconds": round(time.time() - started, 3),
         "cpu_seconds": cpu_seconds(),
         "peak_memory_mib": round(usage.ru_maxrss / 1024, 1),
@@ -105,6 +120,19 @@ def git_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         pass
     return os.environ.get("GANAUG_COMMIT") or None
+
+
+def cpu_model() -> str:
+    """Name of the CPU's model, as Linux or macOS tell it; elsewhere what Python knows, at least the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    told = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    if not told and platform.system() == "Darwin":
+        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+        told = [asked.stdout.strip()]
+    return next(filter(None, told), "") or platform.processor() or platform.machine()
 
 
 def device_used() -> str:

@@ -10,7 +10,7 @@ from ganaug.elsewhere import results
 from ganaug.elsewhere.jobs import Job
 from ganaug.elsewhere.pool import DONE, WAITING, Attempt
 from ganaug.errors import UserError
-from ganaug.files import sha256_of, write_json
+from ganaug.files import read_json, sha256_of, write_json
 
 
 @pytest.fixture
@@ -92,6 +92,16 @@ def test_results_that_are_not_what_their_provenance_says_are_refused(made, tmp_p
     (came / outputs[1]).unlink()
     with pytest.raises(UserError, match="is missing"):
         results.check(outputs, came, here)
+
+
+@pytest.mark.parametrize(("code", "marked"), [("here", False), ("of before", True), (None, True)])
+def test_what_was_made_by_other_code_is_marked_as_accepted(made, code, marked):
+    folder, tried = made
+    outputs = tried[0].job.outputs
+    record = read_json(folder / outputs[-1]) | ({"code": code} if code else {})
+    write_json(folder / outputs[-1], record)
+    results.accept(outputs, folder, "here")
+    assert read_json(folder / outputs[-1]) == record | ({"accepted_for": "here"} if marked else {})
 
 
 @pytest.mark.parametrize("name", ["../outside.csv", "/tmp/outside.csv"])

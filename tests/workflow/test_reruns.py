@@ -89,7 +89,12 @@ CHANGES = {
     "the synthetic ratio": ({"synthetic": {"ratio": 2}}, SYNTHETIC),
     "the fidelity extractor": (
         {"fidelity": {"extractor": "inception-v3-compat"}},
-        {"prepare_weights": {"backbone": ["inception-v3-compat"]}, "check_extractor": {}, "measure_fidelity": {}}
+        {
+            "prepare_weights": {"backbone": ["inception-v3-compat"]},
+            "check_extractor": {},
+            "measure_fidelity": {},
+            "check_lineage": {},
+        }
         | TABLES
         | {"make_figure": {"figure": [*FIGURES, "closest_pairs"]}},
     ),
@@ -119,7 +124,7 @@ RESOLUTION_KEEPS = [
     "check_extractor",
 ]
 
-# A source file, and what follows where it changes.
+# A source file, and what follows where what it says changes.
 SOURCES = {
     "src/ganaug/stylegan2/loss.py": GAN,
     "src/ganaug/classify/training.py": TRIED,
@@ -184,13 +189,24 @@ def clone(tmp_path_factory):
 
 @pytest.mark.parametrize("file", SOURCES)
 def test_a_changed_source_file_plans_the_stages_that_import_it(miniature, every, clone, file):
-    before = (clone / file).read_bytes()
+    change = b"\nCHANGED = True\n" if file.endswith(".py") else b"\n/* changed */\n"
+    assert planned_jobs(with_added(clone / file, change, miniature, clone)) == chosen(every, SOURCES[file])
+
+
+def test_a_changed_comment_plans_nothing(miniature, clone):
+    comment = b"\n# changed\n"
+    output = with_added(clone / "src/ganaug/classify/training.py", comment, miniature, clone)
+    assert planned_jobs(output) == set()
+
+
+def with_added(path: Path, content: bytes, folder: Path, checkout: Path) -> str:
+    """What a dry run prints while a file of the checkout has something more at its end."""
+    before = path.read_bytes()
     try:
-        (clone / file).write_bytes(before + b"\n# changed\n")
-        output = dry_run(miniature, study=STUDY, checkout=clone)
+        path.write_bytes(before + content)
+        return dry_run(folder, study=STUDY, checkout=checkout)
     finally:
-        (clone / file).write_bytes(before)
-    assert planned_jobs(output) == chosen(every, SOURCES[file])
+        path.write_bytes(before)
 
 
 def test_a_fresh_clone_plans_nothing(miniature, clone):

@@ -10,15 +10,12 @@ localrules:
 
 rule check_lineage:
     input:
-        cells=lambda wildcards: all_cells("provenance.json"),
-        subsets=subsets(f"subsets/{SUBSET}/provenance.json"),
-        test=f"{RESULTS}/data/test.provenance.json",
-        gans=subsets(f"gan/{SUBSET}/provenance.json") if GENERATED else [],
-        synthetic=subsets(f"synthetic/{SUBSET}/provenance.json") if GENERATED else [],
-        ratios=subsets(f"synthetic/{SUBSET}{AT_RATIO}/provenance.json", ratio=RATIOS),
+        provenance=lambda wildcards: [f"{RESULTS}/{job['provenance']}" for job in asked_jobs()],
+        asked=lambda wildcards: asked_file(),
         missing=UNFINISHED if INCOMPLETE else [],
     output:
-        report=f"{RESULTS}/cells/lineage.json",
+        report=LINEAGE,
+        provenance=f"{RESULTS}/cells/lineage.provenance.json",
     log:
         f"{RESULTS}/logs/check_lineage.log",
     conda:
@@ -28,17 +25,16 @@ rule check_lineage:
         runtime=scaled(30),
     params:
         code=code("check_lineage"),
-        settings=grid_settings(),
         results=study_folder,
         unfinished=unfinished,
     shell:
-        "python -m ganaug check_lineage --settings {params.settings:q} --results {params.results} {params.unfinished}"
-        " --report {output.report} --log {log}"
+        "python -m ganaug check_lineage --results {params.results} --asked {input.asked} {params.unfinished}"
+        " --report {output.report} --provenance {output.provenance} --log {log}"
 
 
 rule make_tables:
     input:
-        lineage=f"{RESULTS}/cells/lineage.json",
+        lineage=LINEAGE,
         predictions=lambda wildcards: all_cells("predictions.csv"),
         external=lambda wildcards: cells("predictions.csv", folder="external") if EXTERNAL else [],
         external_images=f"{RESULTS}/external/images.csv" if EXTERNAL else [],
@@ -90,7 +86,7 @@ rule make_tables:
         tables=table_options,
     shell:
         "python -m ganaug make_tables --settings {params.settings:q} --seed {params.seed} --results {params.results}"
-        " {params.unfinished} {params.tables} --provenance {output.provenance} --log {log}"
+        " --lineage {input.lineage} {params.unfinished} {params.tables} --provenance {output.provenance} --log {log}"
 
 
 rule make_figure:

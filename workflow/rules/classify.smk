@@ -126,6 +126,7 @@ rule score_synthetic:
         check=f"{RESULTS}/synthetic/{SUBSET}/check.json",
     output:
         predictions=f"{RESULTS}/synthetic/{SUBSET}/scored-{{backbone}}.csv",
+        provenance=f"{RESULTS}/synthetic/{SUBSET}/scored-{{backbone}}.provenance.json",
     log:
         f"{RESULTS}/logs/score_synthetic/{SUBSET}/{{backbone}}.log",
     conda:
@@ -143,4 +144,5 @@ rule score_synthetic:
     shell:
         "python -m ganaug score_images --settings {params.settings:q} --threads {params.threads}"
         " --device {params.device} --model {input.model}"
-        " --images {input.images} --table {input.table} --predictions {output.predictions} --log {log}"
+        " --images {input.images} --table {input.table} --predictions {output.predictions}"
+        " --provenance {output.provenance} --log {log}"

@@ -44,6 +44,7 @@ if EXTERNAL:
             table=f"{RESULTS}/external/images.csv",
         output:
             predictions=f"{RESULTS}/external/{CELL}/predictions.csv",
+            provenance=f"{RESULTS}/external/{CELL}/provenance.json",
         log:
             f"{RESULTS}/logs/score_external/{CELL}.log",
         conda:
@@ -61,4 +62,5 @@ if EXTERNAL:
         shell:
             "python -m ganaug score_images --settings {params.settings:q} --threads {params.threads}"
             " --device {params.device} --model {input.model}"
-            " --images {input.images} --table {input.table} --predictions {output.predictions} --log {log}"
+            " --images {input.images} --table {input.table} --predictions {output.predictions}"
+            " --provenance {output.provenance} --log {log}"

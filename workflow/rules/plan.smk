@@ -12,36 +12,39 @@ def planned_jobs():
     rule, wildcards; outputs, log, benchmark (empty without one), checkpoints (a folder that is none of the outputs;
     empty without one); threads, gpus; after: numbers of the jobs whose outputs it reads.
     """
-    jobs, inputs, maker, waiting = [], [], {}, list(targets())
+    found = jobs_before(targets())
+    maker = {output: number for number, (job, _) in enumerate(found) for output in job["outputs"]}
+    return [job | {"after": sorted({maker[path] for path in inputs if path in maker})} for job, inputs in found]
+
+
+def jobs_before(files):
+    """(job, its inputs) of every job that some files come from, done or not, from them back."""
+    jobs, seen, waiting = [], set(), list(files)
     while waiting:
         file = waiting.pop()
-        if file in maker:
+        if file in seen:
             continue
+        seen.add(file)
         ours = next((ours for ours in workflow.rules if ours.is_producer(file)), None)
         if ours is None:  # a source file or a raw image
-            maker[file] = None
             continue
         wildcards = Wildcards(fromdict=ours.get_wildcards(file))
         outputs = list(map(str, ours.expand_output(wildcards)[0]))
         checkpoints = ours.params["checkpoints"] if "checkpoints" in ours.params.keys() else ""
         checkpoints = checkpoints(wildcards) if callable(checkpoints) else checkpoints
-        jobs.append(
-            {
-                "rule": ours.name,
-                "wildcards": dict(wildcards.items()),
-                "outputs": outputs,
-                "log": str(ours.expand_log(wildcards)[0]),
-                "benchmark": str(ours.expand_benchmark(wildcards) or ""),
-                "checkpoints": checkpoints.format(**dict(wildcards.items())),
-                "threads": needs(ours, "_cores", wildcards),
-                "gpus": needs(ours, "gpu", wildcards),
-            }
-        )
-        maker |= dict.fromkeys(outputs, len(jobs) - 1)
-        inputs.append(list(map(str, ours.expand_input(wildcards)[0])))
-        waiting += inputs[-1]
-    for job, files in zip(jobs, inputs):
-        job["after"] = sorted({maker[file] for file in files} - {None})
+        job = {
+            "rule": ours.name,
+            "wildcards": dict(wildcards.items()),
+            "outputs": outputs,
+            "log": str(ours.expand_log(wildcards)[0]),
+            "benchmark": str(ours.expand_benchmark(wildcards) or ""),
+            "checkpoints": checkpoints.format(**dict(wildcards.items())),
+            "threads": needs(ours, "_cores", wildcards),
+            "gpus": needs(ours, "gpu", wildcards),
+        }
+        jobs.append((job, list(map(str, ours.expand_input(wildcards)[0]))))
+        seen.update(outputs)
+        waiting += jobs[-1][1]
     return jobs
 
 

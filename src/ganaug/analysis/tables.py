@@ -58,6 +58,7 @@ class Settings(StatisticsSettings):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--results", type=Path, required=True, help="folder of the study's results")
+    inputs.add_argument("--lineage", type=Path, help="what check_lineage has written; its hash tells which results")
     add_argument(inputs)
     outputs = parser.add_argument_group("outputs")
     for name, what in ALWAYS.items():

@@ -15,7 +15,7 @@ from ganaug import attempts
 from ganaug.elsewhere.package import add_bytes
 from ganaug.elsewhere.pool import CONSOLES, DONE, Attempt
 from ganaug.errors import UserError
-from ganaug.files import read_json, sha256_of
+from ganaug.files import read_json, sha256_of, write_json
 
 RECORD = "elsewhere.json"
 PRESET = 2  # of xz: a third of the default's time
@@ -138,3 +138,15 @@ def check(outputs: list[str], came: Path, folder: Path) -> None:
                 found = next((file for file in (came / name, folder / name) if file.is_file()), None)
                 if found is not None and sha256_of(found) != digest:
                     raise UserError(f"{name} is not what {path} says: results and study do not belong together")
+
+
+def accept(outputs: list[str], came: Path, code: str) -> None:
+    """Writes into a job's provenance that it is taken for one of this code, where it was made by other code.
+
+    outputs: of the job. came: folder with what came. code: the digest of its stage's sources here.
+    """
+    for path in outputs:
+        if path.endswith("provenance.json"):
+            record = read_json(came / path)
+            if record.get("code") != code:
+                write_json(came / path, record | {"accepted_for": code})

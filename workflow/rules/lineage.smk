@@ -1,0 +1,96 @@
+# What the study asks of every job whose results the tables come from, for the check that these are of this study
+# (ganaug/analysis/lineage.py). The rules are asked, so that nothing is written here that they know.
+
+import functools
+
+ASKED = Path(".snakemake", "asked")
+LINEAGE = f"{RESULTS}/cells/lineage.json"
+
+
+@functools.cache
+def asked_jobs():
+    """A record per job with a provenance that comes before the tables, those that are known to be missing left out."""
+    rules = [rule.name for rule in workflow.rules]
+    jobs = [asked_of(job, inputs) for job, inputs in jobs_before(made() + scored())]
+    return sorted(filter(None, jobs), key=lambda job: (rules.index(job["rule"]), job["provenance"]))
+
+
+def scored():
+    """What says how images were scored by networks that are of other images."""
+    path = f"synthetic/{SUBSET}/scored-{{backbone}}.provenance.json"
+    files = subsets(path, backbone=STUDY["backbones"]) if "synthetic-only" in PROBES else []
+    return files + (cells("provenance.json", folder="external") if EXTERNAL else [])
+
+
+def asked_of(job, inputs):
+    """What the rules ask for, of a job as `jobs_before` has it; None for a job without a provenance."""
+    outputs = [below_results(path) for path in job["outputs"]]
+    provenance = next((path for path in outputs if path.endswith("provenance.json")), None)
+    if provenance is None or f"{RESULTS}/{provenance}" in MISSING:
+        return None
+    ours, wildcards = workflow.get_rule(job["rule"]), Wildcards(fromdict=job["wildcards"])
+
+    def param(name):
+        value = ours.params[name] if name in ours.params.keys() else None
+        return value(wildcards) if callable(value) else value
+
+    return {
+        "name": job_name(job["rule"], job["wildcards"]),
+        "rule": job["rule"],
+        "provenance": provenance,
+        "outputs": outputs,
+        "inputs": [below_results(path) for path in inputs if f"{RESULTS}/" in path],
+        "given": [path for path in inputs if f"{RESULTS}/" not in path],
+        "settings": json.loads(param("settings") or "{}"),
+        "seed": param("seed"),
+        "code": param("code"),
+    }
+
+
+def below_results(path):
+    """A file of the study by its place in the results; in a storage much stands before that."""
+    return path.rpartition(f"{RESULTS}/")[2]
+
+
+def asked_file():
+    """The file that says what is asked for. Its name is of its content, so that another study has another.
+
+    It must make check_lineage run where something else is asked for, also where Snakemake compares times alone. So it is
+    newer than a check of something else.
+    """
+    told = {"jobs": asked_jobs()}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    path = ASKED / f"{digest}.json"
+    if workflow.is_main_process:
+        try:
+            if not path.is_file():
+                write_json(path, told)
+            elif Path(LINEAGE).is_file() and read_json(LINEAGE).get("asked") != digest:
+                path.touch()
+        except (OSError, UserError):
+            if "GANAUG_PLAN" not in os.environ:  # study.py looks at a folder that may be a colleague's
+                raise
+    return local(str(path))
+
+
+def refuse_mixture():
+    """Before the first job: what is there and is to stay must be of this study, else nothing more is made beside it."""
+    if workflow.storage_settings.default_storage_provider:
+        return  # it is not here; check_lineage looks at it
+    from ganaug.analysis.lineage import refuse_others  # not above: pandas comes with it, and jobs read this file too
+
+    again = set() if workflow.touch else outputs_of(workflow.dag.needrun_jobs())
+    kept = outputs_of(workflow.dag.jobs) - again
+    jobs = [job for job in [*asked_jobs(), *asked_of_analysis()] if f"{RESULTS}/{job['provenance']}" in kept]
+    refuse_others([job for job in jobs if Path(RESULTS, job["provenance"]).is_file()], Path(RESULTS))
+
+
+def asked_of_analysis():
+    """What is asked for of the check and of the tables: that they are of what lies there."""
+    check = {"rule": "check_lineage", "wildcards": {}, "outputs": [LINEAGE, f"{RESULTS}/cells/lineage.provenance.json"]}
+    tables = {"rule": "make_tables", "wildcards": {}, "outputs": [f"{RESULTS}/tables/provenance.json"]}
+    return [asked_of(check, [asked_file()]), asked_of(tables, [LINEAGE])]
+
+
+def outputs_of(jobs):
+    return {str(path) for job in jobs for path in job.output}
