@@ -153,7 +153,7 @@ def test_the_stage_measures_all_and_every_class(sets, lite0):
     # All sets here are drawn alike: the synthetic one is about as far from real images as these from each other,
     # as far as so few can tell.
     assert (frechet["value"] / frechet["floor"]).between(1 / 3, 3).all()
-    names = ["frechet_distance", "kernel_distance_mean", "kernel_distance_std", "precision", "recall"]
+    names = ["frechet_distance", "kernel_distance_mean", "kernel_distance_subset_std", "precision", "recall"]
     assert list(table["metric"].unique()) == names  # never called FID or KID
     curve = pd.read_csv(sets / "curve.csv")
     assert list(curve["kimg"]) == [0.5, 1.0]
