@@ -18,7 +18,10 @@ CELL = "cells/none/size-25/replicate-1/tf_efficientnet_lite0/history.csv"
 
 @pytest.fixture(scope="module")
 def tree(once):
-    return once("tree-of-convergence", lambda root: make_tree(root, SMALL, generated=False))
+    def make(root):
+        make_tree(root, SMALL, generated=False)
+
+    return once("tree-of-convergence", make)
 
 
 @pytest.fixture

@@ -27,12 +27,11 @@ def memorisation(synthetic: torch.Tensor, train: torch.Tensor, held_out: torch.T
     one (Mann-Whitney U over its maximum): 0.5 for none, 1 for copies; p: of 0.5 against more (the rank test of Meehan
     et al. 2020 without its cells). near_share: of the synthetic images, those nearer than all but 1 % of the held-out
     ones. copies: whether that is surely (p < 0.01) more than 1 %: were both drawn alike, the number of synthetic ones
-    before the held-out one at that place would be negative hypergeometric. verdict: `flagged` where copies is true, else
-    `not informative` where the effect is below 0.3, else `not flagged`.
+    before the held-out one at that place would be negative hypergeometric. verdict: `flagged` where copies is true,
+    else `not informative` where the effect is below 0.3, else `not flagged`.
 
-    What the flag finds: 5 % of the synthetic images as exact or shifted copies. What it misses: slight noise moves a
-    copy's features as far as those of another film lie. What it takes for copies: images of too little variety, which
-    lie in the midst of the training images.
+    Neither verdict is a proof: copies under slight noise or a shift by pixels can lie as far off as other films do, and
+    images of too little variety, which lie in the midst of the training images, are nearer than those without a copy.
     """
     distances, _ = nearest(synthetic, train)
     usual, _ = nearest(held_out, train)

@@ -6,7 +6,6 @@ import pandas as pd
 
 from ganaug.analysis.results import Grid, frechet, read_table, readable, row_of
 
-
 COPY_VERDICTS = {"flagged": "flagged", "blind": "not informative", "clear": "not flagged"}
 
 
