@@ -109,8 +109,9 @@ def compare(
     reference: the synthetic images are compared with the `train` images, which the GAN has seen, and with `held out`
     ones, test images in the training images' shares of the classes. floor: what real images get instead, held-out ones
     against the training images and training images against held-out ones. A generator as good as reality reaches the
-    floor, not 0. A Fréchet distance is the higher the fewer the images; sizes compare by its value minus the floor. The
-    metric `…_subset_std` is the spread of the kernel distance over subsets, and no error of its mean. images: how many
+    floor, not 0. A Fréchet distance is the higher the fewer the images; sizes compare, roughly, by its value minus the
+    floor: the same blur of real radiographs got 904 to 912 with 64 images and 410 to 426 with 1,000, but 167 to 213 and
+    287 to 298 above the floor. The metric `…_subset_std` is the spread of the kernel distance over subsets, and no error of its mean. images: how many
     were compared with the reference_images; of synthetic and real ones the same number, a draw from whichever are more.
     warning: where a Fréchet distance has no more images than features.
     """

@@ -14,8 +14,8 @@ def classifiers(path: Path, grid: Grid) -> dict | None:
 
     last of count: those that chose their last epoch. warned: whether those are more than a third. falling of sloped:
     those whose validation loss still fell over their last end_epochs epochs, of those that have a slope. loss and
-    accuracy: the mean slopes of all per epoch, as text. names: what was trained. rows: backbone, size and per name how many of
-    those that are there chose their last epoch, with the mean slope of their validation loss.
+    accuracy: the mean slopes of all per epoch, as text. names: what was trained. rows: backbone, size and per name how
+    many of those that are there chose their last epoch, with the mean slope of their validation loss.
     """
     slopes = ["validation_loss_per_epoch", "validation_balanced_accuracy_per_epoch"]
     cell = ["augmentation", "size", "backbone"]
