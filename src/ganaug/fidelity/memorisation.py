@@ -30,8 +30,8 @@ def memorisation(synthetic: torch.Tensor, train: torch.Tensor, held_out: torch.T
     before the held-out one at that place would be negative hypergeometric. verdict: `flagged` where copies is true,
     else `not informative` where the effect is below 0.3, else `not flagged`.
 
-    Neither verdict is a proof. Copies under noise, or shifted by pixels, can lie as far off as other films do; images of
-    too little variety, which lie in the midst of the training images, can be near without a copy.
+    Neither verdict is a proof. Copies under noise, or shifted by pixels, can lie as far off as other films do; images
+    of too little variety, which lie in the midst of the training images, can be near without a copy.
     """
     distances, _ = nearest(synthetic, train)
     usual, _ = nearest(held_out, train)
