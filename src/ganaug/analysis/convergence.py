@@ -58,7 +58,7 @@ def gan_convergence(curve: pd.DataFrame, log: pd.DataFrame) -> pd.DataFrame:
     for key, snapshots in curve.groupby(["size", "replicate", "extractor", "metric"], sort=False):
         size, replicate, extractor, metric = key
         kimg, count = snapshots["kimg"], end_length(len(snapshots))
-        nearest = float(kimg[snapshots["value"].idxmin()])
+        nearest = float(kimg.to_numpy()[snapshots["value"].to_numpy().argmin()])
         cell = {"size": size, "replicate": replicate, "kimg": trained.get((size, replicate), math.nan)}
         cell |= {"extractor": extractor, "metric": metric, "snapshots": len(snapshots), "nearest_kimg": nearest}
         cell |= {"nearest_is_last": nearest == kimg.max(), "end_snapshots": count}

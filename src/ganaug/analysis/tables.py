@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
                 tables[getattr(args, f"external_{name}")] = tables[getattr(args, name)][:0]
     if args.fidelity:
         fidelity = collect(results, settings, "fidelity", "fidelity.csv", FIDELITY)
-        fidelity.insert(fidelity.columns.get_loc("floor") + 1, "above_floor", fidelity["value"] - fidelity["floor"])
+        fidelity.insert(list(fidelity.columns).index("floor") + 1, "above_floor", fidelity["value"] - fidelity["floor"])
         tables[args.fidelity] = fidelity
         curve = collect(results, settings, "fidelity", "curve.csv", CURVE)
         tables[args.fidelity_curve] = curve

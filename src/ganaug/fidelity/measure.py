@@ -110,10 +110,10 @@ def compare(
     ones, test images in the training images' shares of the classes. floor: what real images get instead, held-out ones
     against the training images and training images against held-out ones. A generator as good as reality reaches the
     floor, not 0. A Fréchet distance is the higher the fewer the images; sizes compare, roughly, by its value minus the
-    floor: one blur of real radiographs got 904 to 912 with 64 images and 410 to 426 with 1,000, but 167 to 213 and 287 to
-    298 above the floor. The metric `…_subset_std` is the spread of the kernel distance over subsets, and no error of its
-    mean. images: how many were compared with the reference_images; of synthetic and real ones the same number, a draw
-    from whichever are more. warning: where a Fréchet distance has no more images than features.
+    floor: one blur of real radiographs got 904 to 912 with 64 images and 410 to 426 with 1,000, but 167 to 213 and 287
+    to 298 above the floor. The metric `…_subset_std` is the spread of the kernel distance over subsets, and no error of
+    its mean. images: how many were compared with the reference_images; of synthetic and real ones the same number, a
+    draw from whichever are more. warning: where a Fréchet distance has no more images than features.
     """
     held_out = held_out.shared_like(real, len(held_out.labels), derive_seed(seed, "held out", name=name))
     rows = []
