@@ -45,7 +45,7 @@ def gan_training(results: Path, settings: FigureSettings) -> Figure:
     parts = {label: log[log["quantity"] == q] for q, label in TRAINING.items() if (log["quantity"] == q).any()}
     for key, rows in curve.groupby(["extractor", "metric"], sort=False):
         extractor, metric = map(str, key)
-        parts[f"{readable(metric)}\n({extractor};\ncompare within a line)"] = rows
+        parts[f"{readable(metric)}\n({extractor};\ncompare along a line)"] = rows
     if not parts:
         return nothing_there("training of the GANs")
     columns = 4
