@@ -74,11 +74,20 @@ def _few(settings: FigureSettings) -> range:
     return settings.replicate_numbers if settings.replicates > 1 else range(0)
 
 
+def fidelity_title(metric: str) -> str:
+    """Of a panel against the size: what is drawn, and what does not compare along its axis."""
+    if frechet(metric):
+        return f"{readable(metric)} above floor"
+    return readable(metric) + (", within a size alone" if metric == "recall" else "")
+
+
 def fidelity(results: Path, settings: FigureSettings) -> Figure:
     """Fidelity to held-out images against the size, a panel per metric, a line per class, and the floor of all classes.
 
     The floor: the training images in place of the synthetic ones. A Fréchet distance is the higher the fewer the images
     of a size, so that its panel shows the value minus the floor of the same class, at the same numbers of images.
+    Recall, too, is the higher the fewer the images, where these are unlike real ones; since its floor is not, it stays
+    as it is.
     """
     needed = ["size", "replicate", "class", "reference", "extractor", "metric", "value", "floor", "above_floor"]
     table = read_table(results / "tables" / "fidelity.csv", needed)
@@ -106,7 +115,7 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
         label = "real images instead, all classes"
         axes.plot(list(positions.values()), floors, label=label, color="#777777", linewidth=1, linestyle=":")
         size_axis(axes, positions)
-        axes.set_title(f"{readable(metric)}{' above floor' if frechet(metric) else ''}\n({extractor})")
+        axes.set_title(f"{fidelity_title(metric)}\n({extractor})")
     for axes in grid.flat[len(parts) :]:
         axes.remove()
     figure.supxlabel(SIZE_LABEL, fontsize=9)
