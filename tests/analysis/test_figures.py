@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ganaug.analysis import figures_images, figures_scores
+from ganaug.analysis import figures_gan, figures_images, figures_scores
 from ganaug.analysis.figure_style import FigureSettings, size_positions
 from ganaug.analysis.figures import FIGURES
 from helpers.results_tree import CLASSES, GRID, make_figure, make_tables, make_tree
@@ -100,6 +100,29 @@ def test_confusion_matrices_show_pooled_counts_and_shares_of_the_true_class(tree
     assert texts[0::2] == [f"{share:.0%}" for share in shares.flat]
     assert texts[1::2] == [str(count) for count in matrix.flat]
     assert matrix.sum() == 60 * len(CLASSES) * GRID["replicates"]
+
+
+def test_fidelity_shows_frechet_distances_above_their_floor(tree):
+    figure = figures_gan.fidelity(tree, settings())
+    panels = {axes.get_title().splitlines()[0]: axes for axes in figure.axes}
+    titles = [
+        "Fréchet distance above floor",
+        "kernel distance, mean of subsets",
+        "precision",
+        "recall, within a size alone",
+    ]
+    assert list(panels) == titles
+    table = pd.read_csv(tree / "tables/fidelity.csv").query("reference == 'held out' and `class` == 'all'")
+    table = table.assign(above=table["value"] - table["floor"], size=table["size"].astype(str))
+    means = table.groupby(["metric", "size"])[["value", "floor", "above"]].mean()
+    for title, metric, shown, floor in (
+        (titles[0], "frechet_distance", "above", [0, 0, 0]),
+        (titles[1], "kernel_distance_mean", "value", None),
+    ):
+        rows = means.loc[metric].loc[[str(size) for size in GRID["sizes"]]]
+        lines = {line.get_label(): line.get_ydata() for line in panels[title].lines}
+        np.testing.assert_allclose(lines["all classes"], rows[shown])
+        np.testing.assert_allclose(lines["real images instead, all classes"], rows["floor"] if floor is None else floor)
 
 
 def test_real_and_generated_shows_the_first_images_unselected(tree):

@@ -45,11 +45,16 @@ def test_columns_are_the_promised_ones(tree):
         "shortcut": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,chance,share",
         "external_cells": "augmentation,size,replicate,backbone,metric,value",
         "external_summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
-        "fidelity": "size,replicate,class,reference,extractor,metric,value,floor,images,reference_images,warning",
+        "fidelity": "size,replicate,class,reference,extractor,metric,value,floor,above_floor,images,reference_images,"
+        "warning",
         "fidelity_curve": "size,replicate,kimg,extractor,metric,value",
         "gan_training": "size,replicate,kimg,quantity,value",
         "memorisation": "size,replicate,synthetic,held_out,median_distance,median_distance_held_out,effect,p,"
-        "near_share,copies",
+        "near_share,copies,verdict",
+        "convergence": "augmentation,size,replicate,backbone,epochs,epoch_chosen,chose_last,end_epochs,"
+        "train_loss_per_epoch,validation_loss_per_epoch,validation_balanced_accuracy_per_epoch",
+        "gan_convergence": "size,replicate,kimg,extractor,metric,snapshots,nearest_kimg,nearest_is_last,end_snapshots,"
+        "value_per_kimg",
         "subsets": "size,replicate,side,class,images",
         "data": "class,left_out,images,groups,test,pool",
     }

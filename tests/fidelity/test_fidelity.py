@@ -16,6 +16,7 @@ from ganaug.fidelity import trial
 from ganaug.fidelity.distances import frechet_distance, kernel_distance, precision_recall
 from ganaug.fidelity.extractors import INCEPTION, extract, load_extractor
 from ganaug.fidelity.features import Features, equal_draws
+from ganaug.fidelity.measure import Settings, compare
 from ganaug.fidelity.memorisation import closest_pairs, memorisation, nearest
 from helpers.networks import write_untrained
 
@@ -156,7 +157,7 @@ def test_the_stage_measures_all_and_every_class(sets, lite0):
     # All sets here are drawn alike: the synthetic one is about as far from real images as these from each other,
     # as far as so few can tell.
     assert (frechet["value"] / frechet["floor"]).between(1 / 3, 3).all()
-    names = ["frechet_distance", "kernel_distance_mean", "kernel_distance_std", "precision", "recall"]
+    names = ["frechet_distance", "kernel_distance_mean", "kernel_distance_subset_std", "precision", "recall"]
     assert list(table["metric"].unique()) == names  # never called FID or KID
     curve = pd.read_csv(sets / "curve.csv")
     assert list(curve["kimg"]) == [0.5, 1.0]
@@ -181,6 +182,47 @@ def test_a_copy_machine_is_flagged_and_an_honest_generator_is_not():
         set(pairs["synthetic"][:20]) == set(range(180, 200)) and (pairs["train"] == pairs["synthetic"] - 180)[:20].all()
     )
     assert (pairs["held_out_nearer"][:20] == 0).all()
+
+
+def test_the_copy_test_says_where_it_is_blind():
+    train, held_out, honest = features(200, 16, 1), features(300, 16, 2), features(200, 16, 3)
+    found = memorisation(honest, train, held_out)
+    assert found["verdict"] == "not flagged" and found["effect"] > 0.4
+    far = memorisation(1.3 * honest, train, held_out)  # all of it farther from the training images than unseen ones are
+    assert far["effect"] < 0.3 and not far["copies"] and far["verdict"] == "not informative"
+    some = memorisation(torch.cat([1.3 * honest, train[:20]]), train, held_out)  # copies are found all the same
+    assert some["effect"] < 0.4 and some["verdict"] == "flagged"
+
+
+def test_the_copy_test_finds_and_misses_what_the_report_says():
+    """It finds 5 % of copies, misses copies that noise has moved, and flags low variety without a copy."""
+    train, held_out, honest = features(400, 16, 1), features(600, 16, 2), features(400, 16, 3)
+    assert memorisation(torch.cat([honest[20:], train[:20]]), train, held_out)["verdict"] == "flagged"
+    usual = memorisation(honest, train, held_out)["median_distance_held_out"]
+    noise = features(400, 16, 4)
+    noise *= 1.1 * usual / noise.norm(dim=1, keepdim=True)  # moves every copy about as far as another film lies
+    assert memorisation(train + noise, train, held_out)["verdict"] != "flagged"
+    narrow = features(1600, 16, 5) * 0.8
+    assert memorisation(narrow, train, held_out)["verdict"] == "flagged"  # and none of it is a copy
+
+
+def test_a_frechet_distance_compares_between_sizes_only_above_its_floor():
+    """A generator that is as wrong at every size: the value falls with the size, what is above the floor does not."""
+    settings = Settings("tf_efficientnet_lite0", 32, 20, 2, 3)
+    drawn = []
+    for seed in range(10, 130, 10):
+        for count in (40, 400):
+            draws = (features(count, 32, seed), features(count, 32, seed + 1, shift=2.0), features(400, 32, seed + 2))
+            sets = [Features(values, np.full(len(values), "x")) for values in draws]
+            rows = [row | {"count": count} for row in compare(*sets, settings, 1, "all")]
+            drawn += [row for row in rows if row["metric"] == "frechet_distance"]
+    table = pd.DataFrame(drawn).eval("above = value - floor")
+    means = table.groupby(["reference", "count"])[["value", "above"]].mean()
+    for reference in ("train", "held out"):
+        few, many = means.loc[reference, 40], means.loc[reference, 400]
+        assert few["value"] > 1.7 * many["value"]
+        assert few["above"] == pytest.approx(many["above"], rel=0.2)
+        assert many["above"] == pytest.approx(32 * 2.0**2, rel=0.1)  # the distance of the means, which is all there is
 
 
 def test_draws_to_compare_have_the_same_classes():

@@ -79,6 +79,56 @@ def test_what_stands_beside_the_comparison_is_that_of_the_tables(built):
     assert "Mind: Fréchet distance: no more images than the 1280 features (all of 60 values)." in text
 
 
+def test_a_frechet_distance_stands_above_its_floor_and_a_spread_is_no_error(built):
+    root, page, _ = built
+    text = " ".join(page.text.split())
+    assert "Fréchet distance above floor" in text and "kernel distance ± spread of subsets" in text
+    assert "± is the spread of the subsets, no error of that mean" in text
+    fidelity = pd.read_csv(root / "tables/fidelity.csv")
+    assert fidelity["above_floor"].equals(fidelity["value"] - fidelity["floor"])
+    means = fidelity.groupby(["metric", "size", "class", "reference"])[["value", "floor", "above_floor"]].mean()
+    for row in means.loc["frechet_distance"].itertuples():
+        assert f"{row.above_floor:.2f}{row.value:.2f} − {row.floor:.2f}" in text
+    spreads = means.loc["kernel_distance_subset_std", "value"]
+    for key, mean in means.loc["kernel_distance_mean", "value"].items():
+        assert f"{mean:.4f} ± {spreads[key]:.4f}" in text
+
+
+def test_whether_trainings_had_converged_is_told(built, tmp_path):
+    root, page, _ = built
+    text = " ".join(page.text.split())
+    # Those of all images; border-only has no other size.
+    said = "24 of 45 classifiers, those beside the comparison included, chose the last of their 6 epochs"
+    assert f"Warning: the trainings may have been too short. {said}" in text
+    assert f"{said}; over the last 3 epochs the validation loss still fell in 24 of 45" in text
+    change = (21 * 0.2 - 24 * 0.1) / 45
+    assert f"it changed by {change:+.3f} and validation balanced accuracy by +0.020 per epoch" in text
+    for size, cell in (("25", "0 of 3+0.200"), ("all images", "3 of 3−0.100")):
+        assert " ".join([size, *[cell] * len(SMALL["augmentations"])]) in text
+    assert "0 of 6 GANs came nearest" not in text and "6 of 6 GANs came nearest to their training images" in text
+    other = shutil.copytree(root, tmp_path / "study")
+    table = pd.read_csv(other / "tables/convergence.csv")
+    for last, warned in ((15, False), (16, True)):  # of 45: a third, and more
+        table.assign(chose_last=table.index < last).to_csv(other / "tables/convergence.csv", index=False)
+        page, _ = report(other, SMALL, tmp_path, gan={"kimg": 40})
+        assert ("the trainings may have been too short" in page.text) == warned
+        assert said.replace("24", str(last)) in " ".join(page.text.split())
+
+
+def test_the_copy_test_is_said_to_tell_nothing_where_it_does(built, tmp_path):
+    root = shutil.copytree(built[0], tmp_path / "study")
+    path = root / "tables/memorisation.csv"
+    table = pd.read_csv(path)
+    text = " ".join(built[1].text.split())
+    assert "Flagged: 3 of 3 at 25." in text and "Not flagged: 3 of 3 at all images." in text
+    assert "Not informative" not in text and "no flag is no proof" in text
+    table["verdict"] = ["not informative"] * 3 + ["not flagged", "not informative", "not flagged"]
+    table.to_csv(path, index=False)
+    text = " ".join(report(root, SMALL, tmp_path, gan={"kimg": 40})[0].text.split())
+    assert "(effect below 0.3): 3 of 3 at 25; 1 of 3 at all images." in text
+    assert "Not flagged: 2 of 3 at all images." in text and "Flagged:" not in text and "None is" not in text
+
+
 def test_a_border_that_tells_the_class_is_warned_of_at_the_head(built, tmp_path):
     root = shutil.copytree(built[0], tmp_path / "study")
     path = root / "tables/shortcut.csv"

@@ -36,6 +36,7 @@ rule make_tables:
     input:
         lineage=LINEAGE,
         predictions=lambda wildcards: all_cells("predictions.csv"),
+        histories=lambda wildcards: all_cells("history.csv"),
         external=lambda wildcards: cells("predictions.csv", folder="external") if EXTERNAL else [],
         external_images=f"{RESULTS}/external/images.csv" if EXTERNAL else [],
         scored=lambda wildcards: (

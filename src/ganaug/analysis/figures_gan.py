@@ -19,7 +19,7 @@ from ganaug.analysis.figure_style import (
     size_positions,
     size_title,
 )
-from ganaug.analysis.results import read_table, readable
+from ganaug.analysis.results import frechet, read_table, readable
 
 # What of the training log is drawn, in this order, with its axis label.
 TRAINING = {
@@ -35,13 +35,17 @@ TRAINING = {
 
 
 def gan_training(results: Path, settings: FigureSettings) -> Figure:
-    """Training curves of every GAN against kimg, and the fidelity of its snapshots."""
+    """Training curves of every GAN against kimg, and the fidelity of its snapshots.
+
+    The snapshots' Fréchet distances are of equally many images along one line; those of other sizes are of more or
+    fewer training images, and their levels do not compare.
+    """
     log = read_table(results / "tables" / "gan_training.csv", ["size", "replicate", "kimg", "quantity", "value"])
     curve = read_table(results / "tables" / "fidelity_curve.csv", ["size", "replicate", "kimg", "extractor", "value"])
     parts = {label: log[log["quantity"] == q] for q, label in TRAINING.items() if (log["quantity"] == q).any()}
     for key, rows in curve.groupby(["extractor", "metric"], sort=False):
         extractor, metric = map(str, key)
-        parts[f"{readable(metric)}\n({extractor})"] = rows
+        parts[f"{readable(metric)}\n({extractor};\ncompare along a line)"] = rows
     if not parts:
         return nothing_there("training of the GANs")
     columns = 4
@@ -70,12 +74,22 @@ def _few(settings: FigureSettings) -> range:
     return settings.replicate_numbers if settings.replicates > 1 else range(0)
 
 
+def fidelity_title(metric: str) -> str:
+    """Of a panel against the size: what is drawn, and what does not compare along its axis."""
+    if frechet(metric):
+        return f"{readable(metric)} above floor"
+    return readable(metric) + (", within a size alone" if metric == "recall" else "")
+
+
 def fidelity(results: Path, settings: FigureSettings) -> Figure:
     """Fidelity to held-out images against the size, a panel per metric, a line per class, and the floor of all classes.
 
-    The floor: the training images in place of the synthetic ones.
+    The floor: the training images in place of the synthetic ones. A Fréchet distance is the higher the fewer the images
+    of a size, so that its panel shows the value minus the floor of the same class, at the same numbers of images.
+    Recall, too, is the higher the fewer the images, where these are unlike real ones; since its floor is not, it stays
+    as it is.
     """
-    needed = ["size", "replicate", "class", "reference", "extractor", "metric", "value", "floor"]
+    needed = ["size", "replicate", "class", "reference", "extractor", "metric", "value", "floor", "above_floor"]
     table = read_table(results / "tables" / "fidelity.csv", needed)
     table = table[table["reference"] == "held out"]
     subsets = read_table(results / "tables" / "subsets.csv", ["size", "replicate", "class", "images"])
@@ -89,17 +103,19 @@ def fidelity(results: Path, settings: FigureSettings) -> Figure:
     columns = 2 if len(parts) == 4 else min(3, len(parts))
     figure, grid = panels(-(-len(parts) // columns), columns, 4.2, 2.7)
     for axes, ((extractor, metric), rows) in zip(grid.flat, parts.items(), strict=False):
+        shown = "above_floor" if frechet(metric) else "value"
         for index, name in enumerate(classes):
             ours, style = rows[rows["class"] == name], series_style(index)
             moved = beside(positions, index, len(classes))
-            axes.scatter(ours["size"].map(moved), ours["value"], s=9, alpha=0.4, color=style["color"], linewidths=0)
-            means = ours.groupby("size")["value"].mean().reindex(list(moved))
+            axes.scatter(ours["size"].map(moved), ours[shown], s=9, alpha=0.4, color=style["color"], linewidths=0)
+            means = ours.groupby("size")[shown].mean().reindex(list(moved))
             axes.plot(list(moved.values()), means, label="all classes" if name == "all" else name, **style)
         floors = rows[rows["class"] == "all"].groupby("size")["floor"].mean().reindex(list(positions))
+        floors = 0 * floors if frechet(metric) else floors
         label = "real images instead, all classes"
         axes.plot(list(positions.values()), floors, label=label, color="#777777", linewidth=1, linestyle=":")
         size_axis(axes, positions)
-        axes.set_title(f"{readable(metric)} ({extractor})")
+        axes.set_title(f"{fidelity_title(metric)}\n({extractor})")
     for axes in grid.flat[len(parts) :]:
         axes.remove()
     figure.supxlabel(SIZE_LABEL, fontsize=9)

@@ -116,4 +116,9 @@ def class_of(metric: str) -> str | None:
 
 def readable(metric: str) -> str:
     """A fidelity metric's name in words."""
-    return metric.replace("_", " ").replace("frechet", "Fréchet")
+    return metric.replace("_", " ").replace("frechet", "Fréchet").replace(" mean", ", mean of subsets")
+
+
+def frechet(metric: str) -> bool:
+    """Whether a fidelity metric is a Fréchet distance: the higher the fewer the images, and drawn above its floor."""
+    return metric in ("fid", "frechet_distance")

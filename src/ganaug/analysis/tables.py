@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ganaug.analysis.class_tables import class_rates, confusions, reliabilities
+from ganaug.analysis.convergence import classifier_convergence, gan_convergence
 from ganaug.analysis.curves import curves
 from ganaug.analysis.inference import Evidence, StatisticsSettings
 from ganaug.analysis.metrics import Predictions, read_predictions
@@ -32,12 +33,14 @@ ALWAYS = {
     "curves": "ROC and precision-recall curves of every class",
     "data": "images per class: found, left out, test set, pool",
     "subsets": "images per class of every subset",
+    "convergence": "the epoch that every classifier chose, and slopes at the end of its training",
 }
 SOME = {
     "fidelity": "fidelity of every synthetic set",
     "fidelity-curve": "fidelity during each GAN's training",
     "memorisation": "whether synthetic sets repeat training images",
     "gan-training": "training log of every GAN",
+    "gan-convergence": "every GAN's nearest snapshot, and the slope of the distance at the end of its training",
     "ratio-sweep": "gan at several ratios of synthetic to real images",
     "transfer": "training on synthetic and testing on real images, and the other way round",
     "shortcut": "what a classifier reads off the images' border",
@@ -88,6 +91,7 @@ def run(args: argparse.Namespace) -> None:
         args.curves: curves(evidence),
         args.data: count_images(results, classes),
         args.subsets: subsets,
+        args.convergence: classifier_convergence(results, settings),
     }
     if args.ratio_sweep:
         tables[args.ratio_sweep] = ratio_sweep(evidence, settings.ratio)
@@ -107,12 +111,16 @@ def run(args: argparse.Namespace) -> None:
             for name in ("cells", "summary", "comparisons"):
                 tables[getattr(args, f"external_{name}")] = tables[getattr(args, name)][:0]
     if args.fidelity:
-        tables[args.fidelity] = collect(results, settings, "fidelity", "fidelity.csv", FIDELITY)
-        tables[args.fidelity_curve] = collect(results, settings, "fidelity", "curve.csv", CURVE)
+        fidelity = collect(results, settings, "fidelity", "fidelity.csv", FIDELITY)
+        fidelity.insert(list(fidelity.columns).index("floor") + 1, "above_floor", fidelity["value"] - fidelity["floor"])
+        tables[args.fidelity] = fidelity
+        curve = collect(results, settings, "fidelity", "curve.csv", CURVE)
+        tables[args.fidelity_curve] = curve
         tables[args.memorisation] = collect(results, settings, "fidelity", "memorisation.csv", MEMORISATION)
         log = collect(results, settings, "gan", "training.csv", ["kimg"])
         tidy = log.melt(["size", "replicate", "kimg"], var_name="quantity").dropna(subset="value")
         tables[args.gan_training] = tidy
+        tables[args.gan_convergence] = gan_convergence(curve, log)
     if args.missing:
         tables[args.missing] = missing_table(args.unfinished)
     for path, table in tables.items():  # once all could be made
@@ -122,7 +130,7 @@ def run(args: argparse.Namespace) -> None:
 FIDELITY = ["class", "reference", "extractor", "metric", "value", "floor", "images", "reference_images", "warning"]
 CURVE = ["kimg", "extractor", "metric", "value"]
 MEMORISATION = ["synthetic", "held_out", "median_distance", "median_distance_held_out", "effect", "p"]
-MEMORISATION += ["near_share", "copies"]
+MEMORISATION += ["near_share", "copies", "verdict"]
 
 
 def read_cells(results: Path, stage: str, grid: Grid, trained: Callable[[str], list[str]]) -> dict[tuple, Predictions]:

@@ -22,7 +22,11 @@ def frechet_distance(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def kernel_distance(a: torch.Tensor, b: torch.Tensor, subset_size: int, subsets: int, seed: int) -> tuple[float, float]:
-    """(mean, standard deviation) over subsets of the unbiased polynomial-kernel MMD² (Bińkowski et al. 2018)."""
+    """(mean, standard deviation) over subsets of the unbiased polynomial-kernel MMD² (Bińkowski et al. 2018).
+
+    The standard deviation is of the subsets, and depends on their size; it is no error of the mean. Subsets share
+    images, so that their number does not make it one either.
+    """
     options = {"kid_subsets": subsets, "kid_subset_size": subset_size, "rng_seed": seed % 2**32, "verbose": False}
     result = kid_features_to_metric(a, b, **options)
     return result[KEY_METRIC_KID_MEAN], result[KEY_METRIC_KID_STD]

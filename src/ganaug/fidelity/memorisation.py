@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from scipy.stats import mannwhitneyu, nhypergeom
 
+BLIND = 0.3  # effect below which synthetic images lie so far off that copies among them need not come near
 NEAR = 0.01  # share of held-out images that lie nearer to a training image than what is called near
 CHUNK = 512
 PAIRS = 24  # closest pairs that are kept
@@ -26,22 +27,29 @@ def memorisation(synthetic: torch.Tensor, train: torch.Tensor, held_out: torch.T
     one (Mann-Whitney U over its maximum): 0.5 for none, 1 for copies; p: of 0.5 against more (the rank test of Meehan
     et al. 2020 without its cells). near_share: of the synthetic images, those nearer than all but 1 % of the held-out
     ones. copies: whether that is surely (p < 0.01) more than 1 %: were both drawn alike, the number of synthetic ones
-    before the held-out one at that place would be negative hypergeometric.
+    before the held-out one at that place would be negative hypergeometric. verdict: `flagged` where copies is true,
+    else `not informative` where the effect is below 0.3, else `not flagged`.
+
+    Neither verdict is a proof. Copies under noise, or shifted by pixels, can lie as far off as other films do; images
+    of too little variety, which lie in the midst of the training images, can be near without a copy.
     """
     distances, _ = nearest(synthetic, train)
     usual, _ = nearest(held_out, train)
     rank = mannwhitneyu(distances, usual, alternative="less")
     place = math.ceil(NEAR * len(usual))
+    effect = float(1 - rank.statistic / (len(distances) * len(usual)))
     near = int((distances < np.sort(usual)[place - 1]).sum())
+    copies = bool(nhypergeom.sf(near - 1, len(distances) + len(usual), len(distances), place) < 0.01)
     return {
         "synthetic": len(distances),
         "held_out": len(usual),
         "median_distance": float(np.median(distances)),
         "median_distance_held_out": float(np.median(usual)),
-        "effect": float(1 - rank.statistic / (len(distances) * len(usual))),
+        "effect": effect,
         "p": float(rank.pvalue),
         "near_share": near / len(distances),
-        "copies": bool(nhypergeom.sf(near - 1, len(distances) + len(usual), len(distances), place) < 0.01),
+        "copies": copies,
+        "verdict": "flagged" if copies else "not informative" if effect < BLIND else "not flagged",
     }
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons
 from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table, row_of
 from ganaug.files import read_json
+from ganaug.report import convergence
 from ganaug.report.fidelity import fidelity_rows, memorisation_rows, percent
 
 PRIMARY = "balanced_accuracy"
@@ -56,6 +57,8 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "short": short_rows(summary, differences, grid, synthetic),
         "fidelity": fidelity_rows(tables / "fidelity.csv", grid) if synthetic else None,
         "memorisation": memorisation_rows(tables / "memorisation.csv", grid) if synthetic else None,
+        "convergence": convergence.classifiers(tables / "convergence.csv", grid),
+        "gan_convergence": convergence.gans(tables / "gan_convergence.csv") if synthetic else None,
         "short_columns": [f"{a} − {b}" for a, b in short_comparisons(grid, synthetic)],
     }
 

@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import Grid, read_table, readable, row_of
+from ganaug.analysis.results import Grid, frechet, read_table, readable, row_of
+
+COPY_VERDICTS = {"flagged": "flagged", "blind": "not informative", "clear": "not flagged"}
 
 
 def fidelity_rows(path: Path, grid: Grid) -> dict:
     """columns (metrics); rows per size, class and reference, each metric's mean over replicates and floor as text, the
-    kernel distance with its standard deviation over subsets; warnings."""
+    kernel distance with its spread over subsets, the Fréchet distance above its floor with both below; warnings."""
     key = ["size", "class", "reference"]
-    table = read_table(path, [*key, "replicate", "extractor", "metric", "value", "floor", "warning"])
+    table = read_table(path, [*key, "replicate", "extractor", "metric", "value", "floor", "above_floor", "warning"])
     kinds = [m for m in table["metric"].unique() if not m.endswith("_std")]
-    means = table.groupby([*key, "metric"])[["value", "floor"]].mean()
+    means = table.groupby([*key, "metric"])[["value", "floor", "above_floor"]].mean()
     sizes = set(table["size"])
 
     def cell(s: str, c: str, r: str, metric: str) -> dict:
@@ -32,13 +34,21 @@ def fidelity_rows(path: Path, grid: Grid) -> dict:
         of = table["metric"].eq(metric).sum()
         many = f"all of {len(cells)}" if len(cells) == of else f"{len(cells)} of {of}"
         warnings.append(f"{readable(metric)}: {warning} ({many} values)")
-    return {"columns": [readable(metric).removesuffix(" mean") for metric in kinds], "rows": rows, "warnings": warnings}
+    return {"columns": [_heading(metric) for metric in kinds], "rows": rows, "warnings": warnings}
+
+
+def _heading(metric: str) -> str:
+    if frechet(metric):
+        return f"{readable(metric)} above floor"
+    return readable(metric.removesuffix("_mean")) + (" ± spread of subsets" if metric.endswith("_mean") else "")
 
 
 def _with_floor(means: pd.DataFrame, key: tuple[str, str, str], metric: str) -> dict:
     mean = row_of(means, *key, metric)
     shown = {name: _magnitude(mean[name]) for name in ("value", "floor")}
-    spread = metric.replace("_mean", "_std")
+    if frechet(metric):
+        return {"value": _magnitude(mean["above_floor"]), "floor": f"{shown['value']} − {shown['floor']}"}
+    spread = metric.replace("_mean", "_subset_std")
     if spread != metric:
         deviation = row_of(means, *key, spread)
         shown = {name: f"{text} ± {_magnitude(deviation[name])}" for name, text in shown.items()}
@@ -46,30 +56,24 @@ def _with_floor(means: pd.DataFrame, key: tuple[str, str, str], metric: str) -> 
 
 
 def memorisation_rows(path: Path, grid: Grid) -> list[dict]:
-    """Per size over the replicates: effect, share of near images, how many of how many GANs repeat training images."""
-    columns = ["size", "effect", "near_share", "copies", "median_distance", "median_distance_held_out"]
-    table = read_table(path, columns)
+    """Per size over the replicates: effect, share of near images, and of how many GANs each verdict is."""
+    shown = ["effect", "median_distance", "median_distance_held_out"]
+    table = read_table(path, ["size", "near_share", "verdict", *shown])
     rows = []
     for size in grid.size_names:
         here = table[table["size"] == size]
+        counts = {"of": len(here)} | {name: int(here["verdict"].eq(text).sum()) for name, text in COPY_VERDICTS.items()}
         if here.empty:
-            names = ("near", "effect", "median_distance", "median_distance_held_out")
-            rows.append({"size": size, "copies": 0, "of": 0} | dict.fromkeys(names, "missing"))
+            rows.append({"size": size} | counts | dict.fromkeys(["near", *shown], "missing"))
             continue
-        row = {
-            "size": size,
-            "of": len(here),
-            "copies": int(here["copies"].sum()),
-            "near": percent(round(here["near_share"].mean(), 4)),
-        }
-        row |= {name: f"{here[name].mean():.2f}" for name in columns[1:] if name not in ("near_share", "copies")}
-        rows.append(row)
+        row = {"size": size, "near": percent(round(here["near_share"].mean(), 4))} | counts
+        rows.append(row | {name: f"{here[name].mean():.2f}" for name in shown})
     return rows
 
 
 def _magnitude(value: float) -> str:
     """A number of unknown size with a fixed count of decimals, so that a column lines up."""
-    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+    return (f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}").replace("-", "−")
 
 
 def percent(share: float) -> str:
