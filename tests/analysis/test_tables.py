@@ -35,7 +35,7 @@ def test_columns_are_the_promised_ones(tree):
         "summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
         "comparisons": "augmentation,reference,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,"
         "test,p,family,p_holm,margin,p_equivalence,p_equivalence_holm,verdict",
-        "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,interval,p,beyond",
+        "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,interval,p,beyond,note",
         "confusion": "augmentation,size,replicate,backbone,label,predicted,images",
         "class_rates": "augmentation,size,backbone,class,quantity,value,ci_low,ci_high,images,replicates",
         "reliability": "augmentation,size,replicate,backbone,bin_low,bin_high,images,confidence,accuracy",

@@ -13,7 +13,7 @@ from ganaug.analysis.results import Grid, read_table
 from ganaug.data import patients
 from ganaug.errors import UserError
 from ganaug.files import write_text
-from ganaug.report import content, extras, record
+from ganaug.report import content, extras, growth, record
 from ganaug.report.missing import missing
 
 HERE = Path(__file__).parent
@@ -79,6 +79,7 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
         patients=_patients(results) if config["data"]["groups"] else None,
         run=record.facts(results, grid, bool(settings.synthetic)),
         **content.numbers(results, grid, settings.synthetic, config["statistics"]["confidence"]),
+        **growth.growth(results / "tables", grid, 1 - config["statistics"]["confidence"]),
         **extras.extras(results, grid, settings.tables),
     )
 
