@@ -31,6 +31,7 @@ from ganaug.files import read_json, write_json
 from ganaug.imports import digest_of_all_stages, digest_of_stage
 from ganaug.layout import AT_RATIO, CELL, SUBSET
 from ganaug.provenance import git_commit
+from ganaug.report.pictures import PICTURES
 from ganaug.seeding import derive_seed
 
 
@@ -122,6 +123,8 @@ if GENERATED:
         "gan_training": ["tables/gan_training.csv", "tables/fidelity_curve.csv"],
         "fidelity": ["tables/fidelity.csv", "tables/subsets.csv"],
     }
+if not STUDY["report"]["images"]:
+    FIGURES = {name: files for name, files in FIGURES.items() if name not in PICTURES}
 # Where pretrained weights come from unless the study says otherwise.
 WEIGHTS = {
     "tf_efficientnet_lite0": {"source": "package", "sha256": None},
@@ -388,3 +391,10 @@ def print_summary():
             f", of what there is. What is missing: {RESULTS}/tables/missing.csv" if Path(UNFINISHED).is_file() else ""
         )
         print(f"\nReport: {RESULTS}/report.html{lacking}")
+        if not PHANTOM:
+            shown = (
+                "The page shows films (report.images: false makes one without); " if STUDY["report"]["images"] else ""
+            )
+            print(
+                f"Before you pass it on: {shown}files are named in {RESULTS}/tables, data and cells, not on the page."
+            )

@@ -31,7 +31,7 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "shown": {metric: OVERALL[metric] for metric in SHOWN},
         "classes": list(data["class"]),
         "data": data.to_dict("records"),
-        "data_total": data.drop(columns="class").sum().to_dict(),
+        "data_total": data.drop(columns="class").sum().to_dict() | {"groups": count_groups(results)},
         "near_copies": near_copies(results / "data" / "near_copies.json"),
         "problems": (problems := problem_rows(results / "data" / "problems.csv")),
         "skipped": any(row["problem"].startswith("in a folder ") for row in problems),
@@ -53,6 +53,11 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
     }
 
 
+def count_groups(results: Path) -> int:
+    """The groups of all usable images. Fewer than the classes' together where a group has images of several classes."""
+    return int(read_table(results / "data" / "splits.csv", ["group"])["group"].nunique())
+
+
 def tests_made(differences: pd.DataFrame) -> int:
     """The tests of balanced accuracy, which its p are corrected for."""
     return int((differences["metric"].eq(PRIMARY) & differences["p"].notna()).sum())
@@ -67,9 +72,16 @@ def gan_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]:
 
 
 def short_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]:
-    """Those of the page's first table: what GAN images change, and the published claim about them."""
+    """Those of the page's first table: what GAN images change, and against `classical`; without GAN images all."""
     claim = ("gan", "classical")
-    return gan_comparisons(grid, synthetic) + ([claim] if claim in comparisons(grid.augmentations) else [])
+    of_gan = gan_comparisons(grid, synthetic) + ([claim] if claim in comparisons(grid.augmentations) else [])
+    return of_gan or comparisons(grid.augmentations)
+
+
+def worded_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]:
+    """All that the study makes, those of the first table first."""
+    first = short_comparisons(grid, synthetic)
+    return first + [pair for pair in comparisons(grid.augmentations) if pair not in first]
 
 
 def near_copies(path: Path) -> dict:
@@ -158,10 +170,10 @@ def per_class_rows(summary: pd.DataFrame, grid: Grid, classes: list[str]) -> lis
 
 
 def answers(differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list[dict]:
-    """Per pair of the page's first table the sizes (and backbones) by their verdict on balanced accuracy."""
+    """Per comparison of the study the sizes (and backbones) by their verdict on balanced accuracy."""
     several = len(grid.backbones) > 1
     out = []
-    for augmentation, reference in short_comparisons(grid, synthetic):
+    for augmentation, reference in worded_comparisons(grid, synthetic):
         found: dict[str, list[str]] = {}
         rows = _primary(differences, [(augmentation, reference)])
         for size, backbone, verdict in zip(rows["size"], rows["backbone"], rows["verdict"], strict=True):

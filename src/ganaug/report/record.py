@@ -18,8 +18,9 @@ STAGES = {
 
 
 def facts(results: Path, grid: Grid, generated: bool) -> dict:
-    """commits, pythons, systems, devices: sorted lists of what was met; packages: name to versions met;
-    stages: rows of name, jobs, wall_seconds (sum), longest_seconds, memory_mib (most), devices.
+    """commits, pythons, systems, devices: sorted lists of what was met; cpus: rows of model, threads (of PyTorch, as
+    text) and jobs; packages: name to versions met; stages: rows of name, jobs, wall_seconds (sum), longest_seconds,
+    memory_mib (most), devices.
 
     Raises UserError where a provenance file is missing that should be there.
     """
@@ -45,10 +46,23 @@ def facts(results: Path, grid: Grid, generated: bool) -> dict:
         "pythons": sorted({r["python"] for r in everything}),
         "systems": sorted({r["machine"]["system"] for r in everything}),
         "devices": sorted({r["machine"]["device"] for r in everything}),
+        "cpus": _cpus(everything),
         "packages": {name: ", ".join(sorted(versions)) for name, versions in packages.items()},
         "stages": [_stage(STAGES[stage], rs) for stage, rs in records.items() if rs],
         "wall_seconds": sum(r["wall_seconds"] for r in everything),
     }
+
+
+def _cpus(records: list[dict]) -> list[dict]:
+    """CPU models with the threads that jobs had on them, most jobs first; the model is empty where none is recorded."""
+    models = defaultdict(list)
+    for record in records:
+        models[record["machine"].get("cpu") or ""].append(record.get("threads"))
+    rows = [
+        {"model": model, "threads": " or ".join(map(str, sorted(set(threads) - {None}))), "jobs": len(threads)}
+        for model, threads in models.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["jobs"], row["model"]))
 
 
 def _stage(name: str, records: list[dict]) -> dict:
