@@ -392,9 +392,7 @@ def print_summary():
         )
         print(f"\nReport: {RESULTS}/report.html{lacking}")
         if not PHANTOM:
-            shown = (
-                "The page shows films (report.images: false makes one without); " if STUDY["report"]["images"] else ""
+            films = (
+                "shows films (report.images: false makes one without)" if STUDY["report"]["images"] else "shows no film"
             )
-            print(
-                f"Before you pass it on: {shown}files are named in {RESULTS}/tables, data and cells, not on the page."
-            )
+            print(f"Before it is passed on: the page {films}; the folders beside it hold films and name their files.")
