@@ -16,7 +16,7 @@ TOLD = 3  # sizes from which a correlation, a law and a worth are shown; tables/
 def growth(tables: Path, grid: Grid, alpha: float) -> dict:
     """growth, worth: rows of the page; law_told: whether the study has sizes enough for more than a p of growth."""
     scaling = read_table(tables / "scaling.csv", COLUMNS)
-    scaling["note"] = scaling["note"].fillna("")
+    scaling["note"] = scaling["note"].astype(object).fillna("")
     summary = read_table(tables / "summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
     told = len(grid.sizes) >= TOLD
     return {
