@@ -52,3 +52,12 @@ def test_an_interval_of_no_width_is_told():
     found = table({"none": RISING, "same": RISING}, 50, 100, 200, 400)
     worth = found.loc["same"].loc["multiplier"]
     assert (worth["value"] == 1).all() and set(worth["note"]) == {"interval of no width"}
+
+
+def test_replicates_whose_order_is_alike_have_no_interval():
+    steep = {"none": [0.2, 1.5, 3.0, 5.0]}
+    alike = table(steep, 50, 100, 200, replicates=3).loc[("none", "spearman", "")]
+    assert alike["value"] == 1 and alike["note"] == "all replicates alike" and alike["interval"] == "none"
+    assert alike["p"] == pytest.approx(2 / 6**3)
+    flat = table({"none": [1.0, 1.0, 1.0, 1.0]}, 50, 100, 200, 400, replicates=4).loc[("none", "spearman", "")]
+    assert flat["note"] == "" and flat["ci_low"] < flat["value"] < flat["ci_high"]

@@ -23,6 +23,7 @@ FEW_SIZES = "fewer than three sizes"
 FIXED = "fixed at 0: fewer than four sizes"
 EDGE = "at the edge of the search"
 NO_WIDTH = "interval of no width"
+ALIKE = "all replicates alike"
 
 
 class PowerLaw(NamedTuple):
@@ -87,7 +88,8 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
     note: empty, or why the value is no estimate or has no interval. `fewer than three sizes`: two sizes are always in
     order, and always on a law. `fixed at 0: fewer than four sizes`: c was not fitted. `at the edge of the search`: the
     law's b is 0.05 or 3, and the best one may lie beyond; b alone keeps its interval. `interval of no width`: no draw
-    changes the value, which tells of too few distinct values, not of certainty.
+    changes the value, which tells of too few distinct values, not of certainty. `all replicates alike`: their rank
+    correlations, which have few distinct values, do not differ, so that their spread tells nothing; p does.
 
     Of an incomplete study a size counts with the replicates that are there; a multiplier takes those with both cells, a
     correlation those with all the sizes that any replicate has.
@@ -120,13 +122,13 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
 
 
 def _noted(row: dict, laws: dict[str, list[PowerLaw]], count: dict[str, int]) -> dict:
-    """The row with its note. count: the sizes of each augmentation's law."""
+    """The row with its note, unless it has one. count: the sizes of each augmentation's law."""
     of = NO_AUGMENTATION if row["quantity"] == "multiplier" else row["augmentation"]
     note = "" if math.isnan(row["value"]) else _note(row["quantity"], laws[of][0], count[of])
     if note and (note, row["quantity"]) != (EDGE, "b"):
         row |= {"ci_low": math.nan, "ci_high": math.nan, "interval": "none"}
     no_width = NO_WIDTH if row["ci_low"] == row["ci_high"] else ""
-    return row | {"note": note or no_width}
+    return row | {"note": note or row.get("note", no_width)}
 
 
 def _note(quantity: str, law: PowerLaw, sizes: int) -> str:
@@ -179,6 +181,8 @@ def _growth(evidence: Evidence, augmentation: str, sizes: list[str], n: np.ndarr
     mean, low, high, method = mean_interval(own, drawn, evidence.draws, evidence.settings.confidence)
     low, high = np.clip([low, high], -1, 1)
     row = {"quantity": "spearman", "size": "", "value": mean, "ci_low": low, "ci_high": high, "interval": method}
+    if method != "none" and np.ptp(own[~np.isnan(own)]) < 1e-12:
+        row |= {"ci_low": math.nan, "ci_high": math.nan, "interval": "none", "note": ALIKE}
     whole = ~np.isnan(values).any(0)
     return row | {"p": order_test(n, np.compress(whole, values, 1), evidence.seed), "beyond": False}
 

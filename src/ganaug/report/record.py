@@ -55,14 +55,15 @@ def facts(results: Path, grid: Grid, generated: bool) -> dict:
 
 def _cpus(records: list[dict]) -> list[dict]:
     """CPU models with the threads that jobs had on them, most jobs first; the model is empty where none is recorded."""
-    models = defaultdict(list)
+    models: dict[str, list[str]] = {}
     for record in records:
-        models[record["machine"].get("cpu") or ""].append(record.get("threads"))
+        threads = str(record["threads"]) if record.get("threads") else ""
+        models.setdefault(record["machine"].get("cpu") or "", []).append(threads)
     rows = [
-        {"model": model, "threads": " or ".join(map(str, sorted(set(threads) - {None}))), "jobs": len(threads)}
+        {"model": model, "threads": " or ".join(sorted(set(threads) - {""}, key=int)), "jobs": len(threads)}
         for model, threads in models.items()
     ]
-    return sorted(rows, key=lambda row: (-row["jobs"], row["model"]))
+    return sorted(rows, key=lambda row: (-len(models[row["model"]]), row["model"]))
 
 
 def _stage(name: str, records: list[dict]) -> dict:
