@@ -1,6 +1,7 @@
 """The page says no more than the numbers, and no less: of size, comparisons, augmentations, groups and machines."""
 
 import math
+import re
 import shutil
 
 import pandas as pd
@@ -129,6 +130,14 @@ def test_a_published_result_stands_only_where_the_study_names_it(small, tmp_path
     assert f"The published result. {words}" in named
 
 
+def test_weights_that_a_gan_starts_from_are_told(small, tmp_path):
+    alone, started = "on the training images of that subset and nothing else", "but from the weights in …/ffhq.pt"
+    plain = said(report(small, SMALL, tmp_path)[0])
+    assert f"{alone}. " in plain and started not in plain
+    begun = said(report(small, SMALL, tmp_path, gan={"init_from": "/home/anna/ffhq.pt"})[0])
+    assert f"{alone}, {started}, which have seen other images." in begun
+
+
 def test_only_the_published_study_names_its_result():
     named = {
         path.stem: study["report"]["published"]
@@ -143,28 +152,32 @@ def test_a_group_of_two_classes_counts_once_in_the_total(small, tmp_path):
     splits = pd.read_csv(path)
     splits.loc[splits["class"].eq("Normal") & splits["group"].eq("Normal0"), "group"] = "COVID0"
     splits.to_csv(path, index=False)
-    rows = said(report(small, SMALL, tmp_path)[0]).split("What was found on the way")[0]
     assert splits["group"].nunique() == 599
-    assert "all 1 1200 599 240 960" in rows or "all11200599240960" in rows
+    page = report(small, SMALL, tmp_path)[0]
+    total = page.source.split("<th>all</th>")[1].split("</tr>")[0]
+    assert re.findall("[0-9]+", total) == ["1", "1200", "599", "240", "960"]
+    assert "A group with images of several classes counts in each" in said(page)
 
 
-def machine(path, **changes):
+def made_on(path, cpu=None, threads=None):
     record = read_json(path)
-    record["machine"] |= {name: value for name, value in changes.items() if name == "cpu"}
-    write_json(path, record | {name: value for name, value in changes.items() if name == "threads"})
+    record["machine"].pop("cpu", None)
+    record["machine"] |= {"cpu": cpu} if cpu else {}
+    write_json(path, record | {"threads": threads})
 
 
 def test_the_cpus_that_made_the_numbers_are_told(small, tmp_path):
-    promise = "give the same bytes"
-    unknown = said(report(small, SMALL, tmp_path)[0])
-    assert promise in unknown and "the model of CPU is not recorded here" in unknown
-    files = sorted(small.rglob("provenance.json"))
+    files = read_jobs(small)
     for path in files:
-        machine(path, cpu="Xeon 8480", threads=2)
+        made_on(path)
+    unknown = said(report(small, SMALL, tmp_path)[0])
+    assert "give the same bytes; the model of CPU is not recorded here" in unknown
+    for path in files:
+        made_on(path, "Xeon 8480", 2)
     one = said(report(small, SMALL, tmp_path)[0])
-    assert f"CPUXeon 8480 ({len(read_jobs(small))} jobs, 2 threads each)" in one
+    assert f"CPUXeon 8480 ({len(files)} jobs, 2 threads each)" in one
     assert "Several models" not in one and "not recorded" not in one
-    machine(small / "cells/none/size-25/replicate-1/tf_efficientnet_lite0/provenance.json", cpu="EPYC 9654", threads=1)
+    made_on(files[-1], "EPYC 9654", 1)
     two = said(report(small, SMALL, tmp_path)[0])
     assert "; EPYC 9654 (1 job, 1 thread each)" in two and "Several models of CPU made these numbers" in two
 
