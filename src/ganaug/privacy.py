@@ -9,6 +9,7 @@ AS_WRITTEN = ("title", "study", "published")  # settings that are text, not path
 _ABSOLUTE = re.compile(
     r"(?<![\w./:\\…~])(?:file://)?(?:~?/|[A-Za-z]:[\\/]|\\\\)(?:[^\s/\\'\"<>|]+[/\\])+([^\s/\\'\"<>|]*)"
 )
+_QUOTED = re.compile(r"""(['"])((?:file://)?(?:~?/|[A-Za-z]:[\\/]|\\\\)[^'"]+)\1""")  # names with spaces too
 
 
 def without_folders(value: Any) -> Any:
@@ -21,7 +22,11 @@ def without_folders(value: Any) -> Any:
 
 
 def text_without_folders(text: str, folders: list[str]) -> str:
-    """A message with `…/name` for each absolute path. folders: known ones, found even where their names hold spaces."""
+    """A message with `…/name` for each absolute path.
+
+    folders: known ones. Of other paths with spaces only quoted ones are found whole.
+    """
+    text = _QUOTED.sub(lambda found: f"{found[1]}{_shortened(found[2])}{found[1]}", text)
     for folder in sorted(filter(_is_absolute, folders), key=len, reverse=True):
         text = text.replace(folder.rstrip("/\\"), _shortened(folder))
     return _ABSOLUTE.sub(lambda found: f"…/{found[1]}", text)

@@ -95,6 +95,7 @@ def test_a_title_is_left_as_it_is():
     [
         ("data_root: /home/anna/films is not a folder", "data_root: …/films is not a folder"),
         ("'/home/anna/a.png': broken", "'…/a.png': broken"),
+        ("'/home/St Mary/x/a b.png' and '/home/c.png'", "'…/a b.png' and '…/c.png'"),
         ("C:\\Users\\anna\\a.png, D:/anna/b.png: broken", "…/a.png, …/b.png: broken"),
         ("/srv/St Mary/films/COVID/a.png: broken", "…/films/COVID/a.png: broken"),
         ("see https://example.org/a/b and/or x", "see https://example.org/a/b and/or x"),
