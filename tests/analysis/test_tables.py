@@ -35,14 +35,15 @@ def test_columns_are_the_promised_ones(tree):
         "summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
         "comparisons": "augmentation,reference,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,"
         "test,p,family,p_holm,margin,p_equivalence,p_equivalence_holm,verdict",
-        "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,interval,p,beyond",
+        "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,interval,p,beyond,note",
         "confusion": "augmentation,size,replicate,backbone,label,predicted,images",
         "class_rates": "augmentation,size,backbone,class,quantity,value,ci_low,ci_high,images,replicates",
         "reliability": "augmentation,size,replicate,backbone,bin_low,bin_high,images,confidence,accuracy",
         "curves": "augmentation,size,backbone,class,curve,x,y,ci_low,ci_high",
         "ratio_sweep": "ratio,augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
         "transfer": "trained_on,tested_on,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
-        "shortcut": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,chance,share",
+        "shortcut": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,chance,share,"
+        "images_low,images_high,above_chance",
         "external_cells": "augmentation,size,replicate,backbone,metric,value",
         "external_summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
         "fidelity": "size,replicate,class,reference,extractor,metric,value,floor,above_floor,images,reference_images,"

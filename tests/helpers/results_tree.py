@@ -21,6 +21,7 @@ GRID = {
     "ratios": ["0.5", "3"],
     "probes": ["synthetic-only", "border-only"],
 }
+SMALL = {**GRID, "sizes": [25, "all"], "replicates": 3}
 PER_CLASS = {25: 25, 50: 50, 100: 100, "all": 240}
 RESOLUTION = 32
 WINDOW = Window(0, 4080, 0.001, 250)

@@ -11,9 +11,8 @@ from ganaug.analysis.figures import FIGURES
 from ganaug.cli import main
 from ganaug.report.content import problem_rows
 from helpers.pages import build, report, settings_of
-from helpers.results_tree import GRID
+from helpers.results_tree import SMALL
 
-SMALL = {**GRID, "sizes": [25, "all"], "replicates": 3}
 ODD = ["Viral Pneumonia", "<script>alert(1)</script>", 'A&B "quoted"']
 
 
@@ -49,7 +48,7 @@ def test_the_numbers_are_those_of_the_tables(built):
         place = "all images" if row.size == "all" else str(row.size)
         assert place in next(part for part in said.split(";") if row.verdict in part)
     for row in pd.read_csv(root / "tables/scaling.csv").query("quantity == 'spearman'").itertuples():
-        assert f"{row.augmentation}: " in text and f"(rank correlation {row.value:.2f}".replace("-", "−") in text
+        assert f"{row.augmentation}: undecided (p {row.p:.3f})" in text  # of two sizes no more is shown
 
 
 def test_what_stands_beside_the_comparison_is_that_of_the_tables(built):
@@ -133,10 +132,12 @@ def test_a_border_that_tells_the_class_is_warned_of_at_the_head(built, tmp_path)
     root = shutil.copytree(built[0], tmp_path / "study")
     path = root / "tables/shortcut.csv"
     table = pd.read_csv(path)
-    for low, warned in ((0.26, True), (0.24, False)):  # four classes: guessing gives 0.25
-        table.assign(ci_low=low).to_csv(path, index=False)
+    assert table["above_chance"].any()
+    for above, share, warned in ((True, 0.1, "gives"), (False, 0.3, "may give"), (False, 0.1, None)):
+        table.assign(ci_low=0.0, ci_high=1.0, above_chance=above, share=share).to_csv(path, index=False)
         page, _ = report(root, SMALL, tmp_path, gan={"kimg": 40})
-        assert ("Warning: the border gives the class away." in page.text) == warned
+        found = [words for words in ("gives", "may give") if f"Warning: the border {words} the class" in page.text]
+        assert found == ([warned] if warned else [])
 
 
 def test_bold_marks_just_what_is_better_or_worse(built, tmp_path):

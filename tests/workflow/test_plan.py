@@ -8,7 +8,8 @@ import yaml
 
 from ganaug.layout import FILES, FOLDERS
 from ganaug.overview.plan import read_plan
-from helpers.running import CLASSES, ROOT, dry_run, planned
+from ganaug.report.pictures import PICTURES
+from helpers.running import CLASSES, ROOT, dry_run, planned, planned_jobs
 from helpers.tiny import STUDY
 
 
@@ -89,6 +90,12 @@ def test_another_study_does_not_inherit_from_the_quickstart(tmp_path):
     assert jobs["train_classifier"] == 10  # the schema's 5 replicates, not the quickstart's; whole images and borders
     assert "train_gan" not in jobs and "measure_fidelity" not in jobs
     assert '"images_per_class": 400' in output
+
+
+def test_a_page_without_images_plans_no_figure_of_any(tmp_path):
+    study = {"study": "s", "sizes": [100, 200], "augmentations": ["none", "gan"], "report": {"images": False}}
+    drawn = {job for job in planned_jobs(dry_run(tmp_path, study=study)) if job[0] == "make_figure"}
+    assert len(drawn) == 13 - len(PICTURES) and not any(name in job[1] for job in drawn for name in PICTURES)
 
 
 def test_several_gpus_share_a_training(tmp_path):

@@ -105,6 +105,8 @@ CHANGES = {
         {"train_classifier": {"augmentation": ["border-only"]}, "check_lineage": {}} | TABLES,
     ),
     "the title": ({"title": "Another"}, {"make_report": {}}),
+    "a page without images": ({"report": {"images": False}}, {"make_report": {}}),
+    "a published result": ({"report": {"published": "Somebody found something."}}, {"make_report": {}}),
     "the time between checkpoints": (
         {"classifier": {"checkpoint_seconds": 7}, "gan": {"checkpoint_seconds": 7}},
         {"make_report": {}},
@@ -113,7 +115,7 @@ CHANGES = {
 }
 # Those after which the study has other jobs.
 OTHER_JOBS = {"a new augmentation", "a removed augmentation", "a new size", "one more replicate", "one more backbone"}
-OTHER_JOBS |= {"the fidelity extractor"}
+OTHER_JOBS |= {"the fidelity extractor", "a page without images"}
 # All but what stands before the images are packed.
 RESOLUTION_KEEPS = [
     "make_manifest",

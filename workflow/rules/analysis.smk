@@ -129,8 +129,8 @@ rule make_report:
         # behind the older results that were made from what it had left before.
         made=lambda wildcards: made(),
         missing=UNFINISHED if INCOMPLETE else [],
-        data=[f"{RESULTS}/data/near_copies.json", f"{RESULTS}/data/problems.csv"],
-        patients=[f"{RESULTS}/data/manifest.csv", f"{RESULTS}/data/splits.csv"] if DATA["groups"] else [],
+        data=[f"{RESULTS}/data/{name}" for name in ("near_copies.json", "problems.csv", "splits.csv")],
+        patients=f"{RESULTS}/data/manifest.csv" if DATA["groups"] else [],
         external=[f"{RESULTS}/external/images.csv", f"{RESULTS}/external/left_out.csv"] if EXTERNAL else [],
     output:
         report=report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),

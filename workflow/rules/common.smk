@@ -31,6 +31,7 @@ from ganaug.files import check_folder, read_json, write_json
 from ganaug.imports import digest_of_all_stages, digest_of_stage
 from ganaug.layout import AT_RATIO, CELL, FOLDERS, SUBSET
 from ganaug.provenance import git_commit
+from ganaug.report.pictures import PICTURES
 from ganaug.seeding import derive_seed
 
 
@@ -126,6 +127,8 @@ if GENERATED:
         "gan_training": ["tables/gan_training.csv", "tables/fidelity_curve.csv"],
         "fidelity": ["tables/fidelity.csv", "tables/subsets.csv"],
     }
+if not STUDY["report"]["images"]:
+    FIGURES = {name: files for name, files in FIGURES.items() if name not in PICTURES}
 # Where pretrained weights come from unless the study says otherwise.
 WEIGHTS = {
     "tf_efficientnet_lite0": {"source": "package", "sha256": None},
@@ -392,3 +395,8 @@ def print_summary():
             f", of what there is. What is missing: {RESULTS}/tables/missing.csv" if Path(UNFINISHED).is_file() else ""
         )
         print(f"\nReport: {RESULTS}/report.html{lacking}")
+        if not PHANTOM:
+            films = (
+                "shows films (report.images: false makes one without)" if STUDY["report"]["images"] else "shows no film"
+            )
+            print(f"Before it is passed on: the page {films}; the folders beside it hold films and name their files.")

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ganaug.analysis.results import CELL
 from ganaug.files import read_json
+from ganaug.privacy import text_without_folders
 
 COLUMNS = ["stage", *CELL, "why"]
 
@@ -31,9 +32,11 @@ def missing_files(path: Path | None) -> frozenset[str]:
 
 
 def missing_table(path: Path) -> pd.DataFrame:
-    """stage, augmentation, size, replicate, backbone, why: a row per unfinished job."""
+    """stage, augmentation, size, replicate, backbone, why: a row per unfinished job. No folder above the study's."""
+    here = [str(Path.cwd())]
     rows = [
-        {"stage": job["rule"], **place(job["wildcards"]), "why": job["why"]} for job in read_unfinished(path)["jobs"]
+        {"stage": job["rule"], **place(job["wildcards"]), "why": text_without_folders(job["why"], here)}
+        for job in read_unfinished(path)["jobs"]
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -58,10 +58,14 @@ def transfer(evidence: Evidence, scored: Mapping[tuple, Predictions]) -> pd.Data
 
 
 def shortcut(evidence: Evidence, classes: list[str]) -> pd.DataFrame:
-    """augmentation (`none`, `border-only`), size (the largest), backbone, metric, mean with interval, chance, share.
+    """augmentation (`none`, `border-only`), size (the largest), backbone, metric, mean with interval, chance, share,
+    images_low, images_high, above_chance.
 
     Of the balanced accuracy and the sensitivity of each class. chance: what guessing gives, 1 / classes. share: of what
     `none` is above chance, how much is left when only the images' border is seen; empty where `none` is not above it.
+    images_low, images_high: the interval of the mean of these very classifiers on other test images, see `of_images`.
+    above_chance: whether that interval lies above chance. Whether these classifiers read the class from the border is
+    a question about these; an interval over two replicates holds chance whatever they do.
     """
     s = evidence.settings
     names = [name for name in (NO_AUGMENTATION, "border-only") if name in (*s.augmentations, *s.probes)]
@@ -74,4 +78,21 @@ def shortcut(evidence: Evidence, classes: list[str]) -> pd.DataFrame:
     base = (whole["mean"] - whole["chance"]).reindex(pd.MultiIndex.from_frame(table[["backbone", "metric"]])).to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         table["share"] = np.where(base > 0, above / base, np.nan)
+    limits = [of_images(evidence, *row) for row in table[["augmentation", "size", "backbone", "metric"]].to_numpy()]
+    table[["images_low", "images_high"]] = np.array(limits)
+    table["above_chance"] = table["images_low"] > table["chance"]
     return table
+
+
+def of_images(evidence: Evidence, augmentation: str, size: str, backbone: str, metric: str) -> tuple[float, float]:
+    """Percentile interval of the mean over the replicates, for other test images and no other classifiers.
+
+    By the bootstrap of the test images, whole groups at a time. With one replicate too; NaN where none is there.
+    """
+    _, samples = evidence.values(augmentation, size, backbone, metric)
+    there = samples[:, ~np.isnan(samples).all(0)]
+    if not there.size:
+        return np.nan, np.nan
+    confidence = evidence.settings.confidence
+    low, high = np.nanquantile(there.mean(1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

@@ -16,7 +16,14 @@ METRIC = "balanced_accuracy"
 EXPONENTS = np.arange(0.05, 3.0001, 0.01)  # searched for the power law's
 ORDERS = 20000  # drawn for the test of growth
 UNDEFINED = 0.05  # share of a quantity's bootstrap draws that may be undefined
+TOLD = 3  # sizes from which a rank correlation or a law says something: two are always in order and always on a law
 FULL_LAW = 4  # sizes from which the error that no number of images removes can be told from the rest
+# Why a quantity is no estimate, or its interval none.
+FEW_SIZES = "fewer than three sizes"
+FIXED = "fixed at 0: fewer than four sizes"
+EDGE = "at the edge of the search"
+NO_WIDTH = "interval of no width"
+ALIKE = "all replicates alike"
 
 
 class PowerLaw(NamedTuple):
@@ -67,7 +74,7 @@ def fit_power_law(n: np.ndarray, errors: np.ndarray) -> PowerLaw:
 
 
 def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
-    """augmentation, backbone, metric, quantity, size, value, ci_low, ci_high, interval, p, beyond.
+    """augmentation, backbone, metric, quantity, size, value, ci_low, ci_high, interval, p, beyond, note.
 
     per_class: real images per class of each size. Quantities: `spearman`, the mean over replicates of the rank
     correlation of size and balanced accuracy, with the interval of `mean_interval` and p, two-sided, of no order (all
@@ -78,6 +85,12 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
     with few replicates; none is given where more than one draw in 20 is undefined, as where the error does not fall. A
     multiplier is an extrapolation where it leads beyond the study's sizes (column `beyond`).
 
+    note: empty, or why the value is no estimate or has no interval. `fewer than three sizes`: two sizes are always in
+    order, and always on a law. `fixed at 0: fewer than four sizes`: c was not fitted. `at the edge of the search`: the
+    law's b is 0.05 or 3, and the best one may lie beyond; b alone keeps its interval. `interval of no width`: no draw
+    changes the value, which tells of too few distinct values, not of certainty. `all replicates alike`: their rank
+    correlations, which have few distinct values, do not differ, so that their spread tells nothing; p does.
+
     Of an incomplete study a size counts with the replicates that are there; a multiplier takes those with both cells, a
     correlation those with all the sizes that any replicate has.
     """
@@ -87,9 +100,10 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
     for backbone in s.backbones:
         found = {a: _values(evidence, a, sizes, backbone) for a in s.augmentations}
         laws = {a: _laws(n, *both) for a, both in found.items()}
+        count = {a: int((~np.isnan(values).all((0, 2))).sum()) for a, (values, _) in found.items()}
         for augmentation, both in found.items():
             cell = {"augmentation": augmentation, "backbone": backbone, "metric": METRIC}
-            rows.append(cell | _growth(evidence, augmentation, sizes, n, backbone))
+            rows.append(_noted(cell | _growth(evidence, augmentation, sizes, n, backbone), laws, count))
             quantities = {(name, ""): [getattr(law, name) for law in laws[augmentation]] for name in ("a", "b", "c")}
             if NO_AUGMENTATION in laws and augmentation != NO_AUGMENTATION:
                 for k, size in enumerate(sizes):
@@ -103,8 +117,28 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
                 row |= {"interval": "none" if math.isnan(low) else "percentile", "p": math.nan}
                 equal = float(value[0]) * per_class.get(size, math.nan)
                 beyond = quantity == "multiplier" and not n.min() <= equal <= n.max()
-                rows.append(cell | row | {"beyond": beyond})
+                rows.append(_noted(cell | row | {"beyond": beyond}, laws, count))
     return pd.DataFrame(rows)
+
+
+def _noted(row: dict, laws: dict[str, list[PowerLaw]], count: dict[str, int]) -> dict:
+    """The row with its note, unless it has one. count: the sizes of each augmentation's law."""
+    of = NO_AUGMENTATION if row["quantity"] == "multiplier" else row["augmentation"]
+    note = "" if math.isnan(row["value"]) else _note(row["quantity"], laws[of][0], count[of])
+    if note and (note, row["quantity"]) != (EDGE, "b"):
+        row |= {"ci_low": math.nan, "ci_high": math.nan, "interval": "none"}
+    no_width = NO_WIDTH if row["ci_low"] == row["ci_high"] else ""
+    return row | {"note": note or row.get("note", no_width)}
+
+
+def _note(quantity: str, law: PowerLaw, sizes: int) -> str:
+    if sizes < TOLD:
+        return FEW_SIZES
+    if quantity == "spearman":
+        return ""
+    if quantity == "c" and sizes < FULL_LAW:
+        return FIXED
+    return EDGE if law.b[0] in (EXPONENTS[0], EXPONENTS[-1]) else ""
 
 
 def _values(evidence: Evidence, augmentation: str, sizes: list[str], backbone: str) -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +181,8 @@ def _growth(evidence: Evidence, augmentation: str, sizes: list[str], n: np.ndarr
     mean, low, high, method = mean_interval(own, drawn, evidence.draws, evidence.settings.confidence)
     low, high = np.clip([low, high], -1, 1)
     row = {"quantity": "spearman", "size": "", "value": mean, "ci_low": low, "ci_high": high, "interval": method}
+    if method != "none" and np.ptp(own[~np.isnan(own)]) < 1e-12:
+        row |= {"ci_low": math.nan, "ci_high": math.nan, "interval": "none", "note": ALIKE}
     whole = ~np.isnan(values).any(0)
     return row | {"p": order_test(n, np.compress(whole, values, 1), evidence.seed), "beyond": False}
 

@@ -20,6 +20,7 @@ class Augmentation:
     real: whether the real images are trained on.
     region: from its settings to what is left of all images, those for validation and test too, uint8 [N, S, S].
     settings: the block of the study's settings that these are given; None for an empty one.
+    description: what is done, for the report's Methods; {name} stands for a setting of that block.
     """
 
     synthetic: bool = False
@@ -28,6 +29,7 @@ class Augmentation:
     batch_transform: Callable[[dict, int], Callable] | None = None
     region: Callable[[dict], Callable] | None = None
     settings: str | None = None
+    description: str = ""
 
 
 def classical(settings: dict, classes: int) -> Callable:
@@ -106,15 +108,38 @@ def border(settings: dict) -> Callable:
     return keep_border
 
 
+CLASSICAL = (
+    "each image rotated by up to {rotation_degrees:g}°, shifted by up to {shift:g} of its side, zoomed by a factor of "
+    "1 ± {zoom:g} and made brighter or darker by a factor of 1 ± {brightness:g}, all at random; no flip"
+)
 AUGMENTATIONS = {
-    "none": Augmentation(),
-    "classical": Augmentation(batch_transform=classical, settings="classical"),
-    "randaugment": Augmentation(transform=randaugment, settings="randaugment"),
-    "trivialaugment": Augmentation(transform=trivialaugment),
-    "mixup": Augmentation(batch_transform=mixup, settings="mixup"),
-    "cutmix": Augmentation(batch_transform=cutmix, settings="cutmix"),
-    "gan": Augmentation(synthetic=True),
-    "gan+classical": Augmentation(synthetic=True, batch_transform=classical, settings="classical"),
+    "none": Augmentation(description="the training images as they are"),
+    "classical": Augmentation(batch_transform=classical, settings="classical", description=CLASSICAL),
+    "randaugment": Augmentation(
+        transform=randaugment,
+        settings="randaugment",
+        description="{operations} random operations of magnitude {magnitude} (Cubuk et al. 2020)",
+    ),
+    "trivialaugment": Augmentation(
+        transform=trivialaugment, description="one random operation of random magnitude (Müller and Hutter 2021)"
+    ),
+    "mixup": Augmentation(
+        batch_transform=mixup,
+        settings="mixup",
+        description="images and labels blended with another's of the batch, α = {alpha:g} (Zhang et al. 2018)",
+    ),
+    "cutmix": Augmentation(
+        batch_transform=cutmix,
+        settings="cutmix",
+        description="a rectangle of another image of the batch, α = {alpha:g} (Yun et al. 2019)",
+    ),
+    "gan": Augmentation(synthetic=True, description="the synthetic images beside the real ones"),
+    "gan+classical": Augmentation(
+        synthetic=True,
+        batch_transform=classical,
+        settings="classical",
+        description="the synthetic images beside the real ones, and classical augmentation of both",
+    ),
 }
 
 # Not augmentations but trained like them, to learn something about the images: what the synthetic ones are worth alone,

@@ -19,6 +19,7 @@ from ganaug.data.near_copies import groups, perceptual_hash, unpacked
 from ganaug.data.sources import in_tables, list_images, list_skipped, read_file, reason_to_leave_out
 from ganaug.errors import Unusable, UserError
 from ganaug.files import write_csv, write_json
+from ganaug.privacy import without_folders
 from ganaug.progress import Progress
 
 log = logging.getLogger("ganaug")
@@ -187,7 +188,8 @@ def _apply(manifest: pd.DataFrame, known: pd.Series, root: Path) -> list[dict]:
     log.info("%d of %d files have a group in data.groups, %d groups", names.notna().sum(), len(files), len(numbers))
     for name, why in misfits.items():
         log.info("%r in data.groups %s", name, why)
-    problems = [_problem(in_tables(name), "", f"in data.groups: {why}", "not applied") for name, why in misfits.items()]
+    shown = {name: in_tables(without_folders(name)) for name in misfits}  # the log has the whole path
+    problems = [_problem(shown[n], "", f"in data.groups: {why}", "not applied") for n, why in misfits.items()]
     unsure = names.map(lambda name: isinstance(name, str) and patients.means_unknown(name))
     shared = unsure & names.map(names.value_counts()).gt(1)
     for file, label, name in zip(manifest["file"][shared], manifest["class"][shared], names[shared], strict=True):

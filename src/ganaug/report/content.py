@@ -17,7 +17,6 @@ PRIMARY = "balanced_accuracy"
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]
 VERDICTS = ("better", "worse", "equivalent", "undecided", "missing")
 MISSING = {"mean": "missing", "interval": "", "verdict": ""}
-LIMITS = ["value", "ci_low", "ci_high"]
 
 
 def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) -> dict:
@@ -25,9 +24,6 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
     tables = results / "tables"
     summary = read_table(tables / "summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
     differences = read_table(tables / "comparisons.csv", ["augmentation", "reference", "size", "backbone", *INTERVAL])
-    scaling = read_table(
-        tables / "scaling.csv", ["augmentation", "backbone", "quantity", "size", *LIMITS, "p", "beyond"]
-    )
     data = read_table(tables / "data.csv", ["class", "left_out", "images", "groups", "test", "pool"])
     test_images = int(data["test"].sum())
     typical = float(summary.loc[summary["metric"] == "accuracy", "mean"].mean())
@@ -37,7 +33,7 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "shown": {metric: OVERALL[metric] for metric in SHOWN},
         "classes": list(data["class"]),
         "data": data.to_dict("records"),
-        "data_total": data.drop(columns="class").sum().to_dict(),
+        "data_total": data.drop(columns="class").sum().to_dict() | {"groups": count_groups(results)},
         "near_copies": near_copies(results / "data" / "near_copies.json"),
         "problems": (problems := problem_rows(results / "data" / "problems.csv")),
         "skipped": any(row["problem"].startswith("in a folder ") for row in problems),
@@ -52,8 +48,6 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "per_class": per_class_rows(summary, grid, list(data["class"])),
         "answers": answers(differences, grid, synthetic),
         "answers_tests": tests_made(differences),
-        "growth": growth_rows(scaling, summary, grid, 1 - confidence),
-        "worth": worth_rows(scaling, summary, grid),
         "short": short_rows(summary, differences, grid, synthetic),
         "fidelity": fidelity_rows(tables / "fidelity.csv", grid) if synthetic else None,
         "memorisation": memorisation_rows(tables / "memorisation.csv", grid) if synthetic else None,
@@ -61,6 +55,11 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "gan_convergence": convergence.gans(tables / "gan_convergence.csv") if synthetic else None,
         "short_columns": [f"{a} − {b}" for a, b in short_comparisons(grid, synthetic)],
     }
+
+
+def count_groups(results: Path) -> int:
+    """The groups of all usable images. Fewer than the classes' together where a group has images of several classes."""
+    return int(read_table(results / "data" / "splits.csv", ["group"])["group"].nunique())
 
 
 def tests_made(differences: pd.DataFrame) -> int:
@@ -77,9 +76,16 @@ def gan_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]:
 
 
 def short_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]:
-    """Those of the page's first table: what GAN images change, and the published claim about them."""
+    """Those of the page's first table: what GAN images change, and against `classical`; without GAN images all."""
     claim = ("gan", "classical")
-    return gan_comparisons(grid, synthetic) + ([claim] if claim in comparisons(grid.augmentations) else [])
+    of_gan = gan_comparisons(grid, synthetic) + ([claim] if claim in comparisons(grid.augmentations) else [])
+    return of_gan or comparisons(grid.augmentations)
+
+
+def worded_comparisons(grid: Grid, synthetic: list[str]) -> list[tuple[str, str]]:
+    """All that the study makes, those of the first table first."""
+    first = short_comparisons(grid, synthetic)
+    return first + [pair for pair in comparisons(grid.augmentations) if pair not in first]
 
 
 def near_copies(path: Path) -> dict:
@@ -168,10 +174,10 @@ def per_class_rows(summary: pd.DataFrame, grid: Grid, classes: list[str]) -> lis
 
 
 def answers(differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list[dict]:
-    """Per pair of the page's first table the sizes (and backbones) by their verdict on balanced accuracy."""
+    """Per comparison of the study the sizes (and backbones) by their verdict on balanced accuracy."""
     several = len(grid.backbones) > 1
     out = []
-    for augmentation, reference in short_comparisons(grid, synthetic):
+    for augmentation, reference in worded_comparisons(grid, synthetic):
         found: dict[str, list[str]] = {}
         rows = _primary(differences, [(augmentation, reference)])
         for size, backbone, verdict in zip(rows["size"], rows["backbone"], rows["verdict"], strict=True):
@@ -179,49 +185,6 @@ def answers(differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list
         verdicts = [{"verdict": v, "places": found[v]} for v in VERDICTS if v in found]
         out.append({"augmentation": augmentation, "reference": reference, "verdicts": verdicts})
     return out
-
-
-def growth_rows(scaling: pd.DataFrame, summary: pd.DataFrame, grid: Grid, alpha: float) -> list[dict]:
-    """Per backbone and augmentation the rank correlation of size and quality, whether that is growth, and the law."""
-    gone = lost(summary, ["backbone", "augmentation", "size"])
-    cells = scaling[scaling["size"].isna()].set_index(["backbone", "augmentation", "quantity"])
-    return [
-        {
-            "backbone": b,
-            "augmentation": a,
-            "values": [_limited(row_of(cells, b, a, quantity)) for quantity in ("spearman", "a", "b", "c")],
-            "growth": _growth(row_of(cells, b, a, "spearman"), alpha),
-            "p": number(row_of(cells, b, a, "spearman")["p"]),
-        }
-        if not all((b, a, s) in gone for s in grid.size_names)
-        else {"backbone": b, "augmentation": a, "values": [MISSING] * 4, "growth": "missing", "p": "missing"}
-        for b in grid.backbones
-        for a in grid.augmentations
-    ]
-
-
-def _growth(row: pd.Series, alpha: float) -> str:
-    if not row["p"] < alpha:  # NaN, too
-        return "undecided"
-    return "yes" if row["value"] > 0 else "no, it falls"
-
-
-def worth_rows(scaling: pd.DataFrame, summary: pd.DataFrame, grid: Grid) -> list[dict]:
-    """Per backbone and augmentation the multiplier at every size as text; nothing in a study without `none`."""
-    cells = scaling[scaling["quantity"] == "multiplier"]
-    there = set(zip(cells["backbone"], cells["augmentation"], strict=True))
-    cells = cells.set_index(["backbone", "augmentation", "size"])
-    gone = lost(summary, ["backbone", "augmentation", "size"])
-
-    def cell(b: str, a: str, s: str) -> dict:
-        return MISSING if {(b, a, s), (b, NO_AUGMENTATION, s)} & gone else _limited(row_of(cells, b, a, s))
-
-    return [
-        {"backbone": b, "augmentation": a, "values": [cell(b, a, s) for s in grid.size_names]}
-        for b in grid.backbones
-        for a in grid.augmentations
-        if (b, a) in there
-    ]
 
 
 def short_rows(summary: pd.DataFrame, differences: pd.DataFrame, grid: Grid, synthetic: list[str]) -> list[dict]:
@@ -257,19 +220,10 @@ def lost(table: pd.DataFrame, key: list[str]) -> set[tuple]:
 
 
 def shown(row: pd.Series, signed: bool = False) -> dict:
-    """mean and interval as text, the latter empty where there is none."""
+    """mean and interval as text, the latter empty where there is none, and no numbers where it has no width."""
     low, high = row["ci_low"], row["ci_high"]
-    interval = "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
+    interval = "no spread" if low == high else "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
     return {"mean": number(row["mean"], signed), "interval": interval, "verdict": ""}
-
-
-def _limited(row: pd.Series) -> dict:
-    """A quantity of scaling.csv and its limits with two decimals; a dagger where it leads beyond the study's sizes."""
-    low, high = (f"{limit:.2f}".replace("inf", "∞") for limit in (row["ci_low"], row["ci_high"]))
-    interval = "" if math.isnan(row["ci_low"]) else f"[{low}, {high}]".replace("-", "−")
-    text = "–" if math.isnan(row["value"]) else f"{row['value']:.2f}".replace("inf", "∞").replace("-", "−")
-    shown = {"mean": text + ("†" if row["beyond"] and text != "–" else ""), "interval": interval, "verdict": ""}
-    return shown | {"low": None if math.isnan(row["ci_low"]) else row["ci_low"], "high": row["ci_high"]}
 
 
 def _judged(row: pd.Series, grid: Grid) -> dict:

@@ -10,6 +10,7 @@ from ganaug.report.content import INTERVAL, MISSING, difference_rows, lost, numb
 from ganaug.report.fidelity import percent
 
 RATES = ["augmentation", "size", "backbone", "class", "quantity", "value", "ci_low", "ci_high", "images"]
+DOUBTED = 0.2  # share of the whole image's gain from which a border that chance may explain is told
 
 
 def extras(results: Path, grid: Grid, tables: list[str]) -> dict:
@@ -80,8 +81,13 @@ def faithfulness_rows(path: Path, grid: Grid) -> list[dict]:
 
 
 def shortcut_rows(path: Path) -> list[dict]:
-    """Per backbone: balanced accuracy on the border alone and on whole images, chance, and the share that remains."""
-    table = read_table(path, ["augmentation", "size", "backbone", "metric", *INTERVAL, "chance", "share"])
+    """Per backbone: balanced accuracy on the border alone and on whole images, chance, and the share that remains.
+
+    of_images: its interval over other test images. warning: `sure` where that lies above chance; `doubt` where it holds
+    chance and the border has kept a fifth or more of what the whole image gives; else empty.
+    """
+    columns = ["chance", "share", "images_low", "images_high", "above_chance"]
+    table = read_table(path, ["augmentation", "size", "backbone", "metric", *INTERVAL, *columns])
     rows = []
     for backbone, cells in table[table["metric"] == "balanced_accuracy"].groupby("backbone", sort=False):
         by_name = cells.set_index("augmentation")
@@ -89,7 +95,8 @@ def shortcut_rows(path: Path) -> list[dict]:
         whole = _there(row_of(by_name, "none")) if "none" in by_name.index else None
         share = "" if math.isnan(border["share"]) else percent(round(max(0.0, border["share"]), 2))
         row = {"backbone": backbone, "size": border["size"], "border": _there(border), "whole": whole, "share": share}
-        rows.append(row | {"chance": number(border["chance"]), "warned": _above(border)})
+        images = f"[{number(border['images_low'])}, {number(border['images_high'])}]"
+        rows.append(row | {"chance": number(border["chance"]), "of_images": images, "warning": _warning(border)})
     return rows
 
 
@@ -98,10 +105,10 @@ def _there(row: pd.Series) -> dict:
     return shown(row) if row["replicates"] else MISSING
 
 
-def _above(border: pd.Series) -> bool:
-    """Whether the border tells more than guessing; with one replicate, which has no interval, by its value."""
-    least = border["mean"] if math.isnan(border["ci_low"]) else border["ci_low"]
-    return bool(least > border["chance"])
+def _warning(border: pd.Series) -> str:
+    if border["above_chance"]:
+        return "sure"
+    return "doubt" if border["share"] >= DOUBTED else ""
 
 
 def external(results: Path, grid: Grid) -> dict:

@@ -13,8 +13,10 @@ from ganaug.analysis.results import Grid, read_table
 from ganaug.data import patients
 from ganaug.errors import UserError
 from ganaug.files import write_text
-from ganaug.report import content, extras, record
+from ganaug.privacy import text_without_folders, without_folders
+from ganaug.report import content, extras, growth, methods, record
 from ganaug.report.missing import missing
+from ganaug.report.pictures import PICTURES
 
 HERE = Path(__file__).parent
 SVG_FIGURES = (
@@ -22,7 +24,6 @@ SVG_FIGURES = (
     "reliability",
 )
 SVG_OF_GAN = ("gan_training", "fidelity")
-PNG_OF_GAN = ("real_and_generated", "closest_pairs", "gan_progress")
 DEMONSTRATION_KIMG = 1000  # below this a StyleGAN2-ADA has hardly begun; its authors train for 25,000
 
 
@@ -51,12 +52,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
-    """The page's HTML; every number in it is read from the tables, the provenance files or the settings.
+    """The page's HTML; every number in it is read from the tables, the provenance files or the settings. Of absolute
+    paths it shows the last part.
 
     results: folder of the study, with tables/, figures/ and the provenance files. unfinished: what an incomplete study
     lacks. Raises UserError where something else is missing.
     """
-    config = settings.config
+    config = without_folders(settings.config)
     grid = Grid(**settings.grid, missing=missing_files(unfinished))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -66,6 +68,7 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
         lstrip_blocks=True,
     )
     environment.filters["hours"] = record.hours
+    environment.filters["without_folders"] = lambda text: text_without_folders(text, _folders(settings.config))
     return environment.get_template("page.html.j2").render(
         title=settings.title,
         config=config,
@@ -75,10 +78,12 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
         generated=bool(settings.synthetic),
         synthetic=settings.synthetic,
         demonstration=bool(settings.synthetic) and config["gan"]["kimg"] < DEMONSTRATION_KIMG,
+        methods=methods.augmentations_in_words(grid.augmentations, config),
         figures=_figures(results, settings),
         patients=_patients(results) if config["data"]["groups"] else None,
         run=record.facts(results, grid, bool(settings.synthetic)),
         **content.numbers(results, grid, settings.synthetic, config["statistics"]["confidence"]),
+        **growth.growth(results / "tables", grid, 1 - config["statistics"]["confidence"]),
         **extras.extras(results, grid, settings.tables),
     )
 
@@ -89,11 +94,18 @@ def _patients(results: Path) -> dict[str, int]:
     return patients.count(manifest, read_table(results / "data" / "splits.csv", ["pixels_sha256", "side"]))
 
 
+def _folders(config: dict) -> list[str]:
+    """Folders that a message may name: the data's, and where the study runs."""
+    external = (config["external_test"] or {}).get("data_root")
+    return [folder for folder in (config["data_root"], external, str(Path.cwd())) if folder]
+
+
 def _figures(results: Path, settings: Settings) -> dict[str, str]:
     """Figures by name as data URIs: drawings as SVG, pictures as PNG."""
-    generated = bool(settings.synthetic)
+    generated, pictured = bool(settings.synthetic), settings.config["report"]["images"]
     files = {name: f"{name}.svg" for name in SVG_FIGURES + (SVG_OF_GAN if generated else ())}
-    files |= {name: f"{name}.png" for name in ("class_examples", *(PNG_OF_GAN if generated else ()))}
+    of_films = PICTURES if generated else PICTURES[:1]
+    files |= {name: f"{name}.png" for name in of_films if pictured}
     files |= {"ratio_sweep": "ratio_sweep.svg"} if "ratio_sweep" in settings.tables else {}
     return {name: _data_uri(results / "figures" / file) for name, file in files.items()}
 

@@ -18,8 +18,9 @@ STAGES = {
 
 
 def facts(results: Path, grid: Grid, generated: bool) -> dict:
-    """commits, pythons, systems, devices: sorted lists of what was met; packages: name to versions met;
-    stages: rows of name, jobs, wall_seconds (sum), longest_seconds, memory_mib (most), devices.
+    """commits, pythons, systems, devices: sorted lists of what was met; cpus: rows of model, threads (of PyTorch, as
+    text) and jobs; packages: name to versions met; stages: rows of name, jobs, wall_seconds (sum), longest_seconds,
+    memory_mib (most), devices.
 
     Raises UserError where a provenance file is missing that should be there.
     """
@@ -45,10 +46,24 @@ def facts(results: Path, grid: Grid, generated: bool) -> dict:
         "pythons": sorted({r["python"] for r in everything}),
         "systems": sorted({r["machine"]["system"] for r in everything}),
         "devices": sorted({r["machine"]["device"] for r in everything}),
+        "cpus": _cpus(everything),
         "packages": {name: ", ".join(sorted(versions)) for name, versions in packages.items()},
         "stages": [_stage(STAGES[stage], rs) for stage, rs in records.items() if rs],
         "wall_seconds": sum(r["wall_seconds"] for r in everything),
     }
+
+
+def _cpus(records: list[dict]) -> list[dict]:
+    """CPU models with the threads that jobs had on them, most jobs first; the model is empty where none is recorded."""
+    models: dict[str, list[str]] = {}
+    for record in records:
+        threads = str(record["threads"]) if record.get("threads") else ""
+        models.setdefault(record["machine"].get("cpu") or "", []).append(threads)
+    rows = [
+        {"model": model, "threads": " or ".join(sorted(set(threads) - {""}, key=int)), "jobs": len(threads)}
+        for model, threads in models.items()
+    ]
+    return sorted(rows, key=lambda row: (-len(models[row["model"]]), row["model"]))
 
 
 def _stage(name: str, records: list[dict]) -> dict:
