@@ -1,0 +1,93 @@
+"""Whether an image can be a film: by what its grey levels are, and by how it looks beside its class.
+
+The limits were measured on 4,000 radiographs of the COVID-19 Radiography Database (1,000 per class, 128 x 128 pixels)
+by benchmarks/films.py, which prints the false alarms and what is found of made-up troubles.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from ganaug.data.near_copies import SIDE
+
+BLANK, NEARLY_BLANK, TWO_VALUED, FEW_LEVELS, TINY = "blank", "nearly blank", "two-valued", "few grey levels", "tiny"
+NOT_FILMS = (BLANK, NEARLY_BLANK, TWO_VALUED, FEW_LEVELS, TINY)
+INVERTED, SMALL = "looks inverted", "smaller than data.resolution"
+
+BAND = 16  # neighbouring grey levels
+FILLED = 0.95  # share of pixels in one band (radiographs: at most 0.82), or in two (at most 0.84)
+FEWEST_LEVELS = 8  # of a label map, at most; radiographs have 100 or more
+SHORTEST_SIDE = 16  # pixels, the least data.resolution
+
+OPPOSITE = -0.3  # correlation with the median film; below are 1 of 4,000 radiographs, and 98.7 % of their negatives
+COARSE = 16  # side to which films are averaged before they are compared
+FEWEST_FILMS = 10  # of a class; the median of fewer is of their chance differences
+ALIKE = 0.5  # median correlation of a class's films with their median film, at least (radiographs: 0.74)
+
+
+def why_no_film(pixels: np.ndarray) -> str:
+    """One of NOT_FILMS, or nothing where an image, uint8 [H, W], may be a film.
+
+    `tiny`: a side shorter than SHORTEST_SIDE. `blank`: one grey level. `nearly blank`: FILLED of the pixels lie in one
+    band of BAND neighbouring grey levels. `two-valued`: two grey levels, or FILLED of the pixels in two such bands, as
+    of a mask. `few grey levels`: at most FEWEST_LEVELS, as of a label map. Of 4,000 radiographs none is any of these.
+    """
+    if min(pixels.shape) < SHORTEST_SIDE:
+        return TINY
+    counts = np.array(Image.fromarray(pixels).histogram())
+    levels = np.count_nonzero(counts)
+    if levels <= 2:
+        return (BLANK, TWO_VALUED)[levels - 1]
+    one, two = _in_bands(counts / pixels.size)
+    if one >= FILLED:
+        return NEARLY_BLANK
+    if levels <= FEWEST_LEVELS:
+        return FEW_LEVELS
+    return TWO_VALUED if two >= FILLED else ""
+
+
+def _in_bands(shares: np.ndarray) -> tuple[float, float]:
+    """Share of pixels in the fullest band and, with the fullest band apart from it, in two; shares: by level, [256]."""
+    bands = np.convolve(shares, np.ones(BAND), "valid")  # by the first level of the band
+    first = int(bands.argmax())
+    apart = np.abs(np.arange(len(bands)) - first) >= BAND
+    return bands[first], bands[first] + bands[apart].max()
+
+
+def is_enlarged(height: int, width: int, resolution: int) -> bool:
+    """Whether the square of an image's shorter side, in pixels, has to be enlarged to `resolution`."""
+    return min(height, width) < resolution
+
+
+def coarse(small: np.ndarray) -> np.ndarray:
+    """What is compared of an image that near_copies.reduced made, uint8 [SIDE, SIDE]: means, float32 [COARSE**2]."""
+    block = SIDE // COARSE
+    return small.reshape(COARSE, block, COARSE, block).mean((1, 3), dtype=np.float32).ravel()
+
+
+def looks_inverted(images: np.ndarray, classes: Iterable[str]) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """(which images look inverted beside their class, pairs of classes whose median images are opposites).
+
+    images: as `coarse` makes them, [N, P]. classes: [N]. An image looks inverted, bool [N], where its correlation
+    (Pearson) with the median image of its class is less than OPPOSITE; two classes are opposites where that of their
+    medians is. Nothing is said of a class of fewer than FEWEST_FILMS images, nor of one whose images are not alike
+    (ALIKE). Where most of a class is inverted, it is the opposite of others, and its upright images look inverted.
+    """
+    labels = np.asarray(list(classes), str)
+    inverted, medians = np.zeros(len(images), bool), {}
+    for name in np.unique(labels):
+        own = np.flatnonzero(labels == name)
+        median = np.median(images[own], axis=0)
+        near = _correlation(images[own], median)
+        if len(own) >= FEWEST_FILMS and np.median(near) >= ALIKE:
+            inverted[own], medians[str(name)] = near < OPPOSITE, median
+    pairs = [(a, b) for a in medians for b in medians if a < b and _correlation(medians[a], medians[b]) < OPPOSITE]
+    return inverted, pairs
+
+
+def _correlation(images: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Pearson's, of [..., P] and [P]; 0 where either is constant."""
+    images, other = images - images.mean(-1, keepdims=True), other - other.mean()
+    scale = np.sqrt((images**2).sum(-1) * (other**2).sum())
+    return np.divide(images @ other, scale, out=np.zeros_like(scale), where=scale > 0)
