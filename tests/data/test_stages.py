@@ -74,7 +74,8 @@ def test_real_radiographs(tmp_path):
     assert (manifest["mode"] == "L").all() and (manifest["width"] == 128).all()
     problems = pd.read_csv(out / "problems.csv")["problem"].value_counts()
     # Counted once, and every near-copy pair looked at: the same film in other encodings, windows and crops.
-    assert problems.to_dict() == {"near-copy": 46, "copy in its class": 8}
+    # The one that looks inverted is a small film at the top of a black image.
+    assert problems.to_dict() == {"near-copy": 46, "copy in its class": 8, "looks inverted": 1}
     assert len(np.load(out / "train.npy")) + len(np.load(out / "validation.npy")) == 200
 
 

@@ -13,14 +13,16 @@ from ganaug.data.near_copies import SIDE
 
 BLANK, NEARLY_BLANK, TWO_VALUED, FEW_LEVELS, TINY = "blank", "nearly blank", "two-valued", "few grey levels", "tiny"
 NOT_FILMS = (BLANK, NEARLY_BLANK, TWO_VALUED, FEW_LEVELS, TINY)
-INVERTED, SMALL = "looks inverted", "smaller than data.resolution"
+INVERTED, CLASSES_INVERTED = "looks inverted", "class looks inverted beside another"
+SMALL = "smaller than data.resolution"
 
 BAND = 16  # neighbouring grey levels
-FILLED = 0.95  # share of pixels in one band (radiographs: at most 0.82), or in two (at most 0.84)
+FILLED = 0.95  # share of the pixels in one band (radiographs: at most 0.82)
+SEPARATED = 0.95  # Otsu's eta; masks that were resized or compressed have more (radiographs: at most 0.90)
 FEWEST_LEVELS = 8  # of a label map, at most; radiographs have 100 or more
 SHORTEST_SIDE = 16  # pixels, the least data.resolution
 
-OPPOSITE = -0.3  # correlation with the median film; below are 1 of 4,000 radiographs, and 98.7 % of their negatives
+OPPOSITE = -0.3  # correlation with the median film; below are 1 of 4,000 radiographs, and 98.8 % of their negatives
 COARSE = 16  # side to which films are averaged before they are compared
 FEWEST_FILMS = 10  # of a class; the median of fewer is of their chance differences
 ALIKE = 0.5  # median correlation of a class's films with their median film, at least (radiographs: 0.74)
@@ -30,8 +32,8 @@ def why_no_film(pixels: np.ndarray) -> str:
     """One of NOT_FILMS, or nothing where an image, uint8 [H, W], may be a film.
 
     `tiny`: a side shorter than SHORTEST_SIDE. `blank`: one grey level. `nearly blank`: FILLED of the pixels lie in one
-    band of BAND neighbouring grey levels. `two-valued`: two grey levels, or FILLED of the pixels in two such bands, as
-    of a mask. `few grey levels`: at most FEWEST_LEVELS, as of a label map. Of 4,000 radiographs none is any of these.
+    band of BAND neighbouring grey levels. `two-valued`: two grey levels, or nearly so (SEPARATED), as of a mask. `few
+    grey levels`: at most FEWEST_LEVELS, as of a label map. Of 4,000 radiographs none is any of these.
     """
     if min(pixels.shape) < SHORTEST_SIDE:
         return TINY
@@ -39,20 +41,31 @@ def why_no_film(pixels: np.ndarray) -> str:
     levels = np.count_nonzero(counts)
     if levels <= 2:
         return (BLANK, TWO_VALUED)[levels - 1]
-    one, two = _in_bands(counts / pixels.size)
-    if one >= FILLED:
+    shares = counts / pixels.size
+    if in_one_band(shares) >= FILLED:
         return NEARLY_BLANK
-    if levels <= FEWEST_LEVELS:
-        return FEW_LEVELS
-    return TWO_VALUED if two >= FILLED else ""
+    if separability(shares) >= SEPARATED:
+        return TWO_VALUED
+    return FEW_LEVELS if levels <= FEWEST_LEVELS else ""
 
 
-def _in_bands(shares: np.ndarray) -> tuple[float, float]:
-    """Share of pixels in the fullest band and, with the fullest band apart from it, in two; shares: by level, [256]."""
-    bands = np.convolve(shares, np.ones(BAND), "valid")  # by the first level of the band
-    first = int(bands.argmax())
-    apart = np.abs(np.arange(len(bands)) - first) >= BAND
-    return bands[first], bands[first] + bands[apart].max()
+def in_one_band(shares: np.ndarray) -> float:
+    """Share of the pixels in the fullest band of BAND neighbouring grey levels; shares: of each level, [256]."""
+    return float(np.convolve(shares, np.ones(BAND), "valid").max())
+
+
+def separability(shares: np.ndarray) -> float:
+    """How near an image is to two values, in [0, 1]; shares: of each grey level, [256], of two levels at least.
+
+    Otsu's eta, the variance between the two classes of the best threshold over the whole variance (Otsu 1979, "A
+    threshold selection method from gray-level histograms", equations 18 and 19).
+    """
+    levels = np.arange(256)
+    below, mean_below, mean = shares.cumsum()[:-1], (shares * levels).cumsum()[:-1], (shares * levels).sum()
+    apart = (mean * below - mean_below) ** 2
+    weights = below * (1 - below)
+    between = np.divide(apart, weights, out=np.zeros_like(apart), where=weights > 1e-12)
+    return float(between.max() / (shares * (levels - mean) ** 2).sum())
 
 
 def is_enlarged(height: int, width: int, resolution: int) -> bool:
@@ -79,14 +92,14 @@ def looks_inverted(images: np.ndarray, classes: Iterable[str]) -> tuple[np.ndarr
     for name in np.unique(labels):
         own = np.flatnonzero(labels == name)
         median = np.median(images[own], axis=0)
-        near = _correlation(images[own], median)
+        near = correlation(images[own], median)
         if len(own) >= FEWEST_FILMS and np.median(near) >= ALIKE:
             inverted[own], medians[str(name)] = near < OPPOSITE, median
-    pairs = [(a, b) for a in medians for b in medians if a < b and _correlation(medians[a], medians[b]) < OPPOSITE]
+    pairs = [(a, b) for a in medians for b in medians if a < b and correlation(medians[a], medians[b]) < OPPOSITE]
     return inverted, pairs
 
 
-def _correlation(images: np.ndarray, other: np.ndarray) -> np.ndarray:
+def correlation(images: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Pearson's, of [..., P] and [P]; 0 where either is constant."""
     images, other = images - images.mean(-1, keepdims=True), other - other.mean()
     scale = np.sqrt((images**2).sum(-1) * (other**2).sum())

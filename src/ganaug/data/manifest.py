@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import connected_components
 from ganaug.data import films, patients
 from ganaug.data.calibration import COPIED, choose, copy_hashes, describe, distances
 from ganaug.data.images import ADVICE, decode, pixels_sha256
-from ganaug.data.label_conflicts import conflicts, described
 from ganaug.data.near_copies import groups, hash_of_reduced, reduced, unpacked
+from ganaug.data.odd_groups import CONFLICT, IN_LARGE_GROUP, conflicts, described, in_large_groups
 from ganaug.data.sources import in_tables, list_images, list_skipped, read_file, reason_to_leave_out
 from ganaug.errors import Unusable, UserError
 from ganaug.files import write_csv, write_json
@@ -24,7 +24,6 @@ from ganaug.progress import Progress
 
 log = logging.getLogger("ganaug")
 NAMED = 10  # files named in a message
-LARGE_SHARE, LARGE = 0.05, 5  # of a class: what a group with more of its images, and at least so many, is told for
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,7 @@ def _inverted(manifest: pd.DataFrame, coarse: list[np.ndarray | None]) -> list[d
     for a, b in opposites:
         log.warning("the median image of class %r looks like the negative of that of class %r; look at both", a, b)
         action = f"kept; its median image looks like the negative of that of {b}; look at both"
-        problems.append(_problem(a, "", "class looks inverted beside another", action))
+        problems.append(_problem(a, "", films.CLASSES_INVERTED, action))
     return problems
 
 
@@ -207,11 +206,10 @@ def _grouped(manifest: pd.DataFrame, kind: str) -> list[dict]:
     """Problems of used images that share a group; of a large group they are told apart."""
     used = manifest[manifest["status"] == "used"]
     members = used.groupby("group")["file"].transform("size")
-    of_class = used.groupby(["group", "class"])["file"].transform("size")
-    large = (of_class >= LARGE) & (of_class > LARGE_SHARE * used.groupby("class")["file"].transform("size"))
+    large = in_large_groups(used)
     problems = []
     for row, file, label, group in used.loc[members > 1, ["file", "class", "group"]].itertuples():
-        problem = f"{kind}, in a group of over {100 * LARGE_SHARE:g} % of its class" if large[row] else kind
+        problem = f"{kind}, {IN_LARGE_GROUP}" if large[row] else kind
         problems.append(_problem(file, label, problem, f"kept together in group {group[:12]}"))
     for label, group, count in used[large].groupby(["class", "group"]).size().reset_index().itertuples(index=False):
         log.warning("class %r: %d of its images form one group, %s; look at them", label, count, group[:12])
@@ -224,7 +222,7 @@ def _named(found: pd.DataFrame) -> list[dict]:
     for own, other in (("a", "b"), ("b", "a")):
         for pair in found.to_dict("records"):
             action = f"kept together in group {pair['group'][:12]} with {pair[f'file_{other}']}"
-            problems.append(_problem(pair[f"file_{own}"], pair[f"class_{own}"], "near-copy with another label", action))
+            problems.append(_problem(pair[f"file_{own}"], pair[f"class_{own}"], CONFLICT, action))
     return list({problem["file"]: problem for problem in reversed(problems)}.values())
 
 

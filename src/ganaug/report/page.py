@@ -14,6 +14,7 @@ from ganaug.data import patients
 from ganaug.errors import UserError
 from ganaug.files import write_text
 from ganaug.report import content, extras, record
+from ganaug.report.films import films
 from ganaug.report.missing import missing
 
 HERE = Path(__file__).parent
@@ -77,6 +78,7 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
         demonstration=bool(settings.synthetic) and config["gan"]["kimg"] < DEMONSTRATION_KIMG,
         figures=_figures(results, settings),
         patients=_patients(results) if config["data"]["groups"] else None,
+        films=films(results),
         run=record.facts(results, grid, bool(settings.synthetic)),
         **content.numbers(results, grid, settings.synthetic, config["statistics"]["confidence"]),
         **extras.extras(results, grid, settings.tables),

@@ -1,11 +1,26 @@
-"""Near-copies with different classes: one film with two labels, or two people whose films look alike."""
+"""Groups of images to look at: near-copies with different classes, and groups that are much of their class.
+
+Near-copies with different classes are one film with two labels, or films of two people that look alike.
+"""
 
 import numpy as np
 import pandas as pd
 
 from ganaug.data.near_copies import near_pairs, unpacked
 
+CONFLICT = "near-copy with another label"
 LISTED = 1000  # pairs in near_copies.json
+LARGE_SHARE, LARGE = 0.05, 5  # of a class: a group with more of its images, and at least so many, is told
+IN_LARGE_GROUP = f"in a group of over {100 * LARGE_SHARE:g} % of its class"
+
+
+def in_large_groups(images: pd.DataFrame) -> pd.Series:
+    """Which images, by columns class and group, are in a group of more than LARGE_SHARE of their class, LARGE at least.
+
+    Many such images are likely one picture: a placeholder, or a film that was copied by mistake.
+    """
+    of_group = images.groupby(["group", "class"])["class"].transform("size")
+    return (of_group >= LARGE) & (of_group > LARGE_SHARE * images.groupby("class")["class"].transform("size"))
 
 
 def conflicts(images: pd.DataFrame, distance: int) -> pd.DataFrame:
