@@ -11,6 +11,7 @@ from ganaug.data.near_copies import differing_bits, perceptual_hash
 
 COPIED = 300  # images of which copies are made
 FOUND = 0.99  # share of the made copies that the threshold is to find
+LIKELY = 0.95  # share of the made copies within the distance up to which two labels are a conflict
 CONFUSED = 1e-6  # share of the pairs of different classes that it may take for copies
 ALWAYS_ALLOWED = 3  # of such pairs, where a millionth of them is less than that
 
@@ -92,6 +93,18 @@ def choose(table: pd.DataFrame) -> int:
     too_many = different.loc[different["pairs"].cumsum() > allowed, "distance"]
     limit = int(too_many.min()) - 1 if len(too_many) else found
     return min(limit, (found + limit) // 2)
+
+
+def conflict_distance(table: pd.DataFrame, threshold: int) -> int:
+    """The distance, in bits, up to which near-copies of different classes are taken for one film with two labels.
+
+    That of LIKELY of the made copies, and `threshold` at most: a few pairs of different people are allowed within it
+    (see `choose`), and lie near it.
+    """
+    made = table[table["kind"] != DIFFERENT]
+    if made.empty:
+        return 0
+    return min(threshold, int(np.quantile(np.repeat(made["distance"], made["pairs"]), LIKELY, method="inverted_cdf")))
 
 
 def describe(table: pd.DataFrame, threshold: int, chosen: str) -> dict:

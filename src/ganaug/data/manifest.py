@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ganaug.data import films, patients
-from ganaug.data.calibration import COPIED, choose, copy_hashes, describe, distances
+from ganaug.data.calibration import COPIED, choose, conflict_distance, copy_hashes, describe, distances
 from ganaug.data.images import ADVICE, decode, pixels_sha256
 from ganaug.data.near_copies import groups, hash_of_reduced, reduced, unpacked
 from ganaug.data.odd_groups import CONFLICT, IN_LARGE_GROUP, conflicts, described, in_large_groups
@@ -106,7 +106,7 @@ def make_manifest(
     else:
         threshold, chosen = settings.near_copy_distance, "in the config"
     _group(manifest, threshold)
-    found = conflicts(manifest[manifest["status"] == "used"], threshold)
+    found = conflicts(manifest[manifest["status"] == "used"], conflict_distance(table, threshold))
     problems += _grouped(manifest, "near-copy" if known is None else "near-copy or same group") + _named(found)
     listed = pd.DataFrame(problems, columns=["file", "class", "problem", "action"])
     listed = listed.sort_values(["problem", "class", "file"], ignore_index=True)

@@ -26,7 +26,7 @@ def in_large_groups(images: pd.DataFrame) -> pd.Series:
 def conflicts(images: pd.DataFrame, distance: int) -> pd.DataFrame:
     """file_a, class_a, file_b, class_b, distance (bits of 256), group: pairs of images, the nearest first.
 
-    images: file, class, group, perceptual_hash. distance: up to which two images are near-copies.
+    images: file, class, group, perceptual_hash. distance: see calibration.conflict_distance.
     """
     hashes = unpacked(images["perceptual_hash"])
     pairs = near_pairs(hashes, distance)
