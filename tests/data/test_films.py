@@ -193,11 +193,25 @@ def test_a_near_copy_with_another_label_is_named(tmp_path, phantoms):
     assert list(actions) == [f"kept together in group {group} with {file}" for file in ("B/x.jpg", "A/03.png")]
 
 
-def test_films_that_are_hardly_near_copies_are_no_label_conflict():
-    """As two phantoms of the quickstart: 38 bits apart, which is its threshold; 95 of 100 made copies are within 30."""
-    table = pd.DataFrame({"kind": "gamma 1.3", "distance": [10, 30, 36], "pairs": [50, 45, 5]})
-    assert [calibration.conflict_distance(table, threshold) for threshold in (38, 20)] == [30, 20]
-    assert calibration.conflict_distance(table[:0], 38) == 0
+@pytest.mark.parametrize(
+    ("threshold", "different", "distance"),
+    [
+        # The quickstart: two phantoms of different people are 38 bits apart.
+        (38, {38: 1, 42: 3, 44: 1, 46: 6, 48: 7, 50: 10, 52: 31, 54: 31}, 31),
+        (52, {56: 2, 58: 3, 60: 5, 62: 12, 64: 18, 66: 40, 68: 69}, 52),  # 4,000 radiographs
+        (40, {56: 2, 58: 3, 60: 5, 62: 12, 64: 18, 66: 40, 68: 69}, 40),  # a lower threshold
+        (80, {38: 1, 42: 3, 44: 1, 46: 6, 48: 7, 50: 10, 52: 31, 54: 31}, 31),  # one that takes all for copies
+        (60, {90: 1}, 52),
+        (60, {}, 52),
+    ],
+)
+def test_films_that_are_near_by_chance_are_no_label_conflict(threshold, different, distance):
+    rows = [("gamma 1.3", 8, 60), ("cropped by 2 %", 52, 40)] + [
+        (calibration.DIFFERENT, d, n) for d, n in different.items()
+    ]
+    table = pd.DataFrame(rows, columns=["kind", "distance", "pairs"])
+    assert calibration.conflict_distance(table, threshold) == distance
+    assert calibration.conflict_distance(table[:0], threshold) == 0
 
 
 @pytest.mark.parametrize(("copies", "large"), [(4, False), (5, True)])

@@ -11,8 +11,9 @@ from ganaug.data.near_copies import differing_bits, perceptual_hash
 
 COPIED = 300  # images of which copies are made
 FOUND = 0.99  # share of the made copies that the threshold is to find
-LIKELY = 0.95  # share of the made copies within the distance up to which two labels are a conflict
 CONFUSED = 1e-6  # share of the pairs of different classes that it may take for copies
+CHANCE = 0.1  # pairs of different people expected among those that are called label conflicts
+NEAREST = 20  # pairs of different people from which that is reckoned
 ALWAYS_ALLOWED = 3  # of such pairs, where a millionth of them is less than that
 
 
@@ -98,13 +99,18 @@ def choose(table: pd.DataFrame) -> int:
 def conflict_distance(table: pd.DataFrame, threshold: int) -> int:
     """The distance, in bits, up to which near-copies of different classes are taken for one film with two labels.
 
-    That of LIKELY of the made copies, and `threshold` at most: a few pairs of different people are allowed within it
-    (see `choose`), and lie near it.
+    `threshold` at most, and what `choose` makes of the table, within which it allows a few pairs of different people.
+    How many of these are to be expected up to a distance is reckoned from the NEAREST pairs beyond: their distances
+    have an exponential tail, whose scale is their mean distance to the farthest of them (Hill 1975, "A simple general
+    approach to inference about the tail of a distribution", on a linear scale). CHANCE of a pair is allowed.
     """
-    made = table[table["kind"] != DIFFERENT]
-    if made.empty:
-        return 0
-    return min(threshold, int(np.quantile(np.repeat(made["distance"], made["pairs"]), LIKELY, method="inverted_cdf")))
+    limit = min(threshold, choose(table))
+    beyond = table[(table["kind"] == DIFFERENT) & (table["distance"] > limit)].sort_values("distance")
+    nearest = np.repeat(beyond["distance"], beyond["pairs"].clip(upper=NEAREST))[:NEAREST]
+    if len(nearest) < 2:
+        return limit
+    scale = max(1.0, (nearest.max() - nearest).sum() / (len(nearest) - 1))
+    return max(0, min(limit, math.floor(nearest.max() - scale * math.log(len(nearest) / CHANCE))))
 
 
 def describe(table: pd.DataFrame, threshold: int, chosen: str) -> dict:
