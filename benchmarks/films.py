@@ -77,6 +77,7 @@ TROUBLES = {
     "16 grey levels": lambda p: p // 16 * 16,
     "a 16th of the size": lambda p: resized(p, 1 / 16),
     "binary noise": lambda p: np.random.default_rng(0).integers(0, 2, p.shape, np.uint8) * 255,
+    "noise of 40 grey levels, JPEG": lambda p: jpeg(noisy(128, 40)(p)),
     "noise of all levels": lambda p: np.random.default_rng(0).integers(0, 256, p.shape, np.uint8),
 }
 
@@ -94,6 +95,7 @@ def main() -> None:
         every.append(films.coarse(reduced(pixels)))
         shares = np.array(Image.fromarray(pixels).histogram()) / pixels.size
         measured = films.in_one_band(shares), films.separability(shares), np.count_nonzero(shares)
+        measured += (films.smoothness(pixels),)
         found.append((films.why_no_film(pixels), *measured))
         for name, change in TROUBLES.items() if number % 10 == 0 else ():
             made[name, films.why_no_film(np.asarray(change(pixels)))] += 1
@@ -111,13 +113,13 @@ def main() -> None:
 
 def report(every: np.ndarray, labels: np.ndarray, found: list[tuple]) -> None:
     inverted, pairs = films.looks_inverted(every, labels)
-    print("false alarms, and the nearest to a limit: share in one band, separability, grey levels")
+    print("false alarms, and the nearest to a limit: share in one band, separability, grey levels, smoothness")
     for name in np.unique(labels):
         own = np.flatnonzero(labels == name)
-        kinds, band, eta, levels = zip(*(found[i] for i in own), strict=True)
+        kinds, band, eta, levels, smooth = zip(*(found[i] for i in own), strict=True)
         counts = {kind: kinds.count(kind) for kind in films.NOT_FILMS}
         print(f"  {name}: {len(own)} films, {counts}, looks inverted {inverted[own].sum()}", end="; ")
-        print(f"{max(band):.2f}, {max(eta):.2f}, {min(levels)}")
+        print(f"{max(band):.2f}, {max(eta):.2f}, {min(levels)}, {min(smooth):.2f}")
         # One negative at a time hardly changes the median: correlations change their sign.
         near = films.correlation(every[own], np.median(every[own], axis=0))
         told = {

@@ -16,8 +16,9 @@ from helpers.pictures import encoded, folder_of, picture, settings
 CLASS_SIZE = 12
 
 
-def noise(value, spread, side=64):
-    return (value + spread * np.random.default_rng(1).standard_normal((side, side))).clip(0, 255).astype(np.uint8)
+def noise(value, spread, side=64, dtype=np.uint8):
+    values = value + spread * np.random.default_rng(1).standard_normal((side, side))
+    return values.clip(0, np.iinfo(dtype).max).astype(dtype)
 
 
 def with_marker(pixels):
@@ -53,6 +54,8 @@ NO_FILMS = {
     "mask, smaller": (resized(mask(128), 64), "two-valued"),
     "mask, larger": (resized(mask(), 100), "two-valued"),
     "lobes": (picture(1) // 52 * 52, "few grey levels"),
+    "noise": (noise(128, 40), "noise"),
+    "noise of 16 bits": (encoded(Image.fromarray(noise(30000, 3, dtype=np.uint16)), format="PNG"), "noise"),
     "icon": (picture(2, 8), "tiny"),
     "strip": (picture(2, 64)[:15], "tiny"),
 }

@@ -11,8 +11,9 @@ from PIL import Image
 
 from ganaug.data.near_copies import SIDE
 
-BLANK, NEARLY_BLANK, TWO_VALUED, FEW_LEVELS, TINY = "blank", "nearly blank", "two-valued", "few grey levels", "tiny"
-NOT_FILMS = (BLANK, NEARLY_BLANK, TWO_VALUED, FEW_LEVELS, TINY)
+BLANK, NEARLY_BLANK, TWO_VALUED, FEW_LEVELS = "blank", "nearly blank", "two-valued", "few grey levels"
+NOISE, TINY = "noise", "tiny"
+NOT_FILMS = (BLANK, NEARLY_BLANK, TWO_VALUED, FEW_LEVELS, NOISE, TINY)
 INVERTED, CLASSES_INVERTED = "looks inverted", "class looks inverted beside another"
 SMALL = "smaller than data.resolution"
 
@@ -20,6 +21,8 @@ BAND = 16  # neighbouring grey levels
 FILLED = 0.95  # share of the pixels in one band (radiographs: at most 0.82)
 SEPARATED = 0.95  # Otsu's eta; masks that were resized or compressed have more (radiographs: at most 0.90)
 FEWEST_LEVELS = 8  # of a label map, at most; radiographs have 100 or more
+SMOOTH = 0.3  # correlation of neighbouring pixels (radiographs: at least 0.90, phantoms of 16 pixels 0.71, noise 0.2)
+ROWS = 64  # in which they are compared, at least, where an image has as many
 SHORTEST_SIDE = 16  # pixels, the least data.resolution
 
 OPPOSITE = -0.3  # correlation with the median film; below are 1 of 4,000 radiographs, and 98.8 % of their negatives
@@ -33,7 +36,8 @@ def why_no_film(pixels: np.ndarray) -> str:
 
     `tiny`: a side shorter than SHORTEST_SIDE. `blank`: one grey level. `nearly blank`: FILLED of the pixels lie in one
     band of BAND neighbouring grey levels. `two-valued`: two grey levels, or nearly so (SEPARATED), as of a mask. `few
-    grey levels`: at most FEWEST_LEVELS, as of a label map. Of 4,000 radiographs none is any of these.
+    grey levels`: at most FEWEST_LEVELS, as of a label map. `noise`: neighbouring pixels are unrelated (SMOOTH), as in a
+    blank film of 16 bits whose own range was scaled to 8. Of 4,000 radiographs none is any of these.
     """
     if min(pixels.shape) < SHORTEST_SIDE:
         return TINY
@@ -46,7 +50,9 @@ def why_no_film(pixels: np.ndarray) -> str:
         return NEARLY_BLANK
     if separability(shares) >= SEPARATED:
         return TWO_VALUED
-    return FEW_LEVELS if levels <= FEWEST_LEVELS else ""
+    if levels <= FEWEST_LEVELS:
+        return FEW_LEVELS
+    return NOISE if smoothness(pixels) < SMOOTH else ""
 
 
 def in_one_band(shares: np.ndarray) -> float:
@@ -66,6 +72,13 @@ def separability(shares: np.ndarray) -> float:
     weights = below * (1 - below)
     between = np.divide(apart, weights, out=np.zeros_like(apart), where=weights > 1e-12)
     return float(between.max() / (shares * (levels - mean) ** 2).sum())
+
+
+def smoothness(pixels: np.ndarray) -> float:
+    """Correlation (Pearson) of pixels, uint8 [H, W], with their right neighbours, in some rows; 1 if one is blank."""
+    rows = pixels[:: max(1, len(pixels) // ROWS)].astype(np.float32)
+    left, right = rows[:, :-1].ravel(), rows[:, 1:].ravel()
+    return float(correlation(left, right)) if left.std() and right.std() else 1.0
 
 
 def is_enlarged(height: int, width: int, resolution: int) -> bool:
