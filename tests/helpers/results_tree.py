@@ -9,6 +9,7 @@ import pandas as pd
 from ganaug.analysis.tables import ALWAYS, SOME
 from ganaug.cli import main
 from ganaug.data.calibration import COPIES, DIFFERENT, choose, describe
+from ganaug.data.odd_groups import described
 from ganaug.data.window import Window
 from helpers.running import CLASSES
 
@@ -97,7 +98,10 @@ def _data(root: Path, classes, rng) -> None:
     rows = [(kind, d, 10 - d) for kind in COPIES for d in range(10)] + [(DIFFERENT, d, d**2) for d in range(60, 128)]
     table = pd.DataFrame(rows, columns=["kind", "distance", "pairs"])
     _write(root / "data/distances.csv", table)
-    (root / "data/near_copies.json").write_text(json.dumps(describe(table, choose(table), "from these distances")))
+    conflict = {"file_a": f"{classes[0]}/images/{classes[0]}-2.png", "class_a": classes[0], "distance": 7}
+    conflict |= {"file_b": f"{classes[1]}/images/{classes[1]}-2.png", "class_b": classes[1]}
+    told = describe(table, choose(table), "from these distances") | described(pd.DataFrame([conflict]))
+    (root / "data/near_copies.json").write_text(json.dumps(told))
 
 
 def _subset(root: Path, size, replicate: int, classes, rng) -> None:

@@ -184,6 +184,7 @@ def test_problems_of_the_data_are_counted(built):
     _, page, _ = built
     text = " ".join(page.text.split())
     assert "near-copyCOVID2kept together" in text
+    assert "1 pair of near-copies has two labels" in text
     assert "truncatedCOVID1left out" in text and "16-bitLung_Opacity1scaled to 8 bits" in text
 
 

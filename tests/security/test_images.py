@@ -16,6 +16,7 @@ from PIL import Image
 from ganaug.data import images
 from ganaug.data.calibration import copy_hashes
 from ganaug.data.deep import DEEP_JPEG, UNREAD
+from ganaug.data.films import NOT_FILMS, why_no_film
 from ganaug.data.manifest import ACTIONS
 from ganaug.data.near_copies import perceptual_hash
 from ganaug.errors import Unusable
@@ -35,6 +36,7 @@ def read(content: bytes) -> set[str]:
         return {str(problem)}
     assert decoded.pixels.dtype == np.uint8 and min(decoded.pixels.shape) > 0 and decoded.format in images.FORMATS
     perceptual_hash(decoded.pixels)
+    assert why_no_film(decoded.pixels) in ("", *NOT_FILMS)
     assert images.to_square(decoded.pixels, 16).shape == (16, 16)
     if decoded.pixels.size < 300_000:
         copy_hashes(decoded.pixels)

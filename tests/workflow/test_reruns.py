@@ -116,15 +116,8 @@ CHANGES = {
 # Those after which the study has other jobs.
 OTHER_JOBS = {"a new augmentation", "a removed augmentation", "a new size", "one more replicate", "one more backbone"}
 OTHER_JOBS |= {"the fidelity extractor", "a page without images"}
-# All but what stands before the images are packed.
-RESOLUTION_KEEPS = [
-    "make_manifest",
-    "make_splits",
-    "check_sizes",
-    "prepare_weights",
-    "check_backbone",
-    "check_extractor",
-]
+# All but what knows no images: the manifest's problems name those that are enlarged.
+RESOLUTION_KEEPS = ["prepare_weights", "check_backbone", "check_extractor"]
 
 # A source file, and what follows where what it says changes.
 SOURCES = {
@@ -168,11 +161,9 @@ def test_a_changed_setting_plans_what_depends_on_it(miniature, every, change):
     assert plans(miniature, study) == chosen(jobs, rules)
 
 
-def test_another_resolution_keeps_the_splits_alone(miniature, every):
+def test_another_resolution_keeps_the_weights_alone(miniature, every):
     study = STUDY | {"data": STUDY["data"] | {"resolution": 16}}
-    assert plans(miniature, study) == {
-        job for job in every if job[0] not in RESOLUTION_KEEPS and "figure=near_copies" not in job[1]
-    }
+    assert plans(miniature, study) == {job for job in every if job[0] not in RESOLUTION_KEEPS}
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,8 @@ rule make_manifest:
     params:
         code=code("make_manifest"),
         settings=settings(
-            "data.source", "data.classes", "data.max_bad_share", "data.near_copy_distance", "data.follow_links"
+            *("data.source", "data.classes", "data.max_bad_share", "data.near_copy_distance", "data.follow_links"),
+            *("data.not_films", "data.resolution"),
         ),
         root=data_root,
         groups=lambda wildcards, input: f"--groups {quote(input.groups)}" if input.groups else "",

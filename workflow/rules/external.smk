@@ -26,7 +26,7 @@ if EXTERNAL:
         params:
             code=code("make_external_set"),
             settings=settings(
-                *("data.classes", "data.resolution", "data.max_bad_share"),
+                *("data.classes", "data.resolution", "data.max_bad_share", "data.not_films"),
                 source=lambda _: EXTERNAL["source"],
                 follow_links=lambda _: EXTERNAL["follow_links"],
             ),

@@ -12,6 +12,8 @@ from ganaug.data.near_copies import differing_bits, perceptual_hash
 COPIED = 300  # images of which copies are made
 FOUND = 0.99  # share of the made copies that the threshold is to find
 CONFUSED = 1e-6  # share of the pairs of different classes that it may take for copies
+CHANCE = 0.1  # pairs of different people expected among those that are called label conflicts
+NEAREST = 20  # pairs of different people from which that is reckoned
 ALWAYS_ALLOWED = 3  # of such pairs, where a millionth of them is less than that
 
 
@@ -92,6 +94,23 @@ def choose(table: pd.DataFrame) -> int:
     too_many = different.loc[different["pairs"].cumsum() > allowed, "distance"]
     limit = int(too_many.min()) - 1 if len(too_many) else found
     return min(limit, (found + limit) // 2)
+
+
+def conflict_distance(table: pd.DataFrame, threshold: int) -> int:
+    """The distance, in bits, up to which near-copies of different classes are taken for one film with two labels.
+
+    `threshold` at most, and what `choose` makes of the table, within which it allows a few pairs of different people.
+    How many of these are to be expected up to a distance is reckoned from the NEAREST pairs beyond: their distances
+    have an exponential tail, whose scale is their mean distance to the farthest of them (Hill 1975, "A simple general
+    approach to inference about the tail of a distribution", on a linear scale). CHANCE of a pair is allowed.
+    """
+    limit = min(threshold, choose(table))
+    beyond = table[(table["kind"] == DIFFERENT) & (table["distance"] > limit)].sort_values("distance")
+    nearest = np.repeat(beyond["distance"], beyond["pairs"].clip(upper=NEAREST))[:NEAREST]
+    if len(nearest) < 2:
+        return limit
+    scale = max(1.0, (nearest.max() - nearest).sum() / (len(nearest) - 1))
+    return max(0, min(limit, math.floor(nearest.max() - scale * math.log(len(nearest) / CHANCE))))
 
 
 def describe(table: pd.DataFrame, threshold: int, chosen: str) -> dict:

@@ -4,6 +4,7 @@ import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -19,13 +20,15 @@ log = logging.getLogger("ganaug")
 @dataclass(frozen=True)
 class Settings:
     """source: layout of the data root. classes: the study's, None for its folders'. resolution: pixels. max_bad_share:
-    share of files, in [0, 1], that may be unusable. follow_links: whether links may lead out of the root."""
+    share of files, in [0, 1], that may be unusable. follow_links: whether links may lead out of the root. not_films: as
+    the study's."""
 
     source: str
     classes: list[str] | None
     resolution: int
     max_bad_share: float
     follow_links: bool = False
+    not_films: Literal["leave out", "keep"] = "leave out"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +48,10 @@ def run(args: argparse.Namespace) -> None:
     own = own[own["status"] == "used"]
     classes = settings.classes or sorted(own["class"].unique())
     distance = read_json(args.near_copies)["distance"]
-    reading = manifest.Settings(settings.source, None, settings.max_bad_share, distance, settings.follow_links)
+    reading = manifest.Settings(
+        *(settings.source, None, settings.max_bad_share, distance, settings.follow_links, settings.not_films),
+        resolution=settings.resolution,
+    )
     found, problems, *_ = manifest.make_manifest(args.data_root, reading)
     for problem, count in problems["problem"].value_counts().items():
         log.info("%s: %d", problem, count)

@@ -12,10 +12,11 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ganaug.data import patients
-from ganaug.data.calibration import COPIED, choose, copy_hashes, describe, distances
+from ganaug.data import films, patients
+from ganaug.data.calibration import COPIED, choose, conflict_distance, copy_hashes, describe, distances
 from ganaug.data.images import ADVICE, decode, pixels_sha256
-from ganaug.data.near_copies import groups, perceptual_hash, unpacked
+from ganaug.data.near_copies import groups, hash_of_reduced, reduced, unpacked
+from ganaug.data.odd_groups import CONFLICT, IN_LARGE_GROUP, conflicts, described, in_large_groups
 from ganaug.data.sources import in_tables, list_images, list_skipped, read_file, reason_to_leave_out
 from ganaug.errors import Unusable, UserError
 from ganaug.files import write_csv, write_json
@@ -30,13 +31,17 @@ NAMED = 10  # files named in a message
 class Settings:
     """source: layout of the data root. classes: class folders to use, None for all. max_bad_share: share of files, in
     [0, 1], that may be unusable before the run stops. near_copy_distance: bits by which two perceptual hashes of 256
-    may differ in one group; `auto` to choose it from the data. follow_links: whether links may lead out of the root."""
+    may differ in one group; `auto` to choose it from the data. follow_links: whether links may lead out of the root.
+    not_films: what is done with images that can't be films (films.why_no_film). resolution: the study's, in pixels;
+    None where images are used as they are."""
 
     source: str
     classes: list[str] | None
     max_bad_share: float
     near_copy_distance: int | Literal["auto"]
     follow_links: bool = False
+    not_films: Literal["leave out", "keep"] = "leave out"
+    resolution: int | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,44 +83,43 @@ def make_manifest(
     Exact copies: within a class the first by name is kept; an image in two classes contradicts itself, and all its
     copies are left out. Near-copies are all kept, in one group. known: group by name, of patients, say; images that
     share one, or are near-copies, or are linked by others so, form one group. A file without one is none's.
+    What can't be a film and is left out takes no part in any of this.
     distances: see calibration.distances. near-copies: see calibration.describe.
     """
     files = list_images(root, settings.source, settings.classes, settings.follow_links)
     with Progress(len(files), "checking", "files") as progress:
         rows = []
         for file, label in files:
-            rows.append(inspect(root, file, label, settings.follow_links))
+            rows.append(inspect(root, file, label, settings))
             progress.update()
     problems = [p for row in rows for p in row.pop("problems")]
+    coarse = [row.pop("coarse", None) for row in rows]
     for file, label, problem, action in list_skipped(root, settings.source, settings.classes):
         problems.append(_problem(in_tables(file), label, problem, action))
     manifest = pd.DataFrame(rows)
     problems += _leave_out_copies(manifest)
     if known is not None:
         problems += _apply(manifest, known, root)
+    problems += _inverted(manifest, coarse)
     table = _distances(root, manifest)
     if settings.near_copy_distance == "auto":
         threshold, chosen = choose(table), "from these distances"
     else:
         threshold, chosen = settings.near_copy_distance, "in the config"
     _group(manifest, threshold)
-    used = manifest[manifest["status"] == "used"]
-    members = used.groupby("group")["file"].transform("size")
-    kind = "near-copy" if known is None else "near-copy or same group"
-    alike = used[members > 1]
-    for file, label, group in zip(alike["file"], alike["class"], alike["group"], strict=True):
-        problems.append(_problem(file, label, kind, f"kept together in group {group[:12]}"))
+    found = conflicts(manifest[manifest["status"] == "used"], conflict_distance(table, threshold))
+    problems += _grouped(manifest, "near-copy" if known is None else "near-copy or same group") + _named(found)
     listed = pd.DataFrame(problems, columns=["file", "class", "problem", "action"])
     listed = listed.sort_values(["problem", "class", "file"], ignore_index=True)
-    return manifest, listed, table, describe(table, threshold, chosen)
+    return manifest, listed, table, describe(table, threshold, chosen) | described(found)
 
 
-def inspect(root: Path, file: str, label: str, follow_links: bool = False) -> dict:
-    """The manifest's row of one file, with a list `problems` beside."""
+def inspect(root: Path, file: str, label: str, settings: Settings) -> dict:
+    """The manifest's row of one file, and beside it a list `problems` and, of a used image, what films.coarse makes."""
     name = in_tables(file)
     row = {"file": name, "class": label, "bytes": 0, "format": "", "mode": "", "width": 0, "height": 0}
     row |= {"file_sha256": "", "pixels_sha256": "", "perceptual_hash": "", "group": ""}
-    if reason := reason_to_leave_out(root, file, follow_links):
+    if reason := reason_to_leave_out(root, file, settings.follow_links):
         return row | _left_out(name, label, reason)
     try:
         content = read_file(root / file)
@@ -129,10 +133,17 @@ def inspect(root: Path, file: str, label: str, follow_links: bool = False) -> di
     height, width = image.pixels.shape
     digest = pixels_sha256(image.pixels)
     row |= {"format": image.format, "mode": image.mode, "width": width, "height": height, "pixels_sha256": digest}
-    row |= {"perceptual_hash": perceptual_hash(image.pixels).tobytes().hex(), "status": "used", "reason": ""}
     scaling = f" by the {image.window}"  # of those that have one
     actions = {p: ACTIONS[p] + (scaling if p in SCALED else "") for p in image.problems}
-    return row | {"problems": [_problem(file, label, p, action) for p, action in actions.items()]}
+    small, problems = reduced(image.pixels), [_problem(file, label, p, action) for p, action in actions.items()]
+    row |= {"perceptual_hash": hash_of_reduced(small).tobytes().hex(), "problems": problems}
+    if reason := films.why_no_film(image.pixels):
+        if settings.not_films == "leave out":
+            return row | _left_out(file, label, reason)
+        problems.append(_problem(file, label, reason, "kept, as data.not_films says"))
+    if settings.resolution and films.is_enlarged(height, width, settings.resolution):
+        problems.append(_problem(file, label, films.SMALL, f"enlarged to {settings.resolution} pixels"))
+    return row | {"status": "used", "reason": "", "coarse": films.coarse(small)}
 
 
 SCALED = ("16-bit", "32-bit", "8-bit signed", "float")
@@ -175,6 +186,49 @@ def _leave_out_copies(manifest: pd.DataFrame) -> list[dict]:
                 manifest.loc[row, ["status", "reason"]] = "left out", reason
                 problems.append(_problem(file, label, reason, "left out"))
     return problems
+
+
+def _inverted(manifest: pd.DataFrame, coarse: list[np.ndarray | None]) -> list[dict]:
+    """Problems of used images that look inverted beside their class, and of classes that do beside each other.
+
+    coarse: of each row what films.coarse made, None where the image was left out.
+    """
+    used = manifest[manifest["status"] == "used"]
+    images = np.array([coarse[row] for row in used.index], np.float32).reshape(-1, films.COARSE**2)
+    inverted, opposites = films.looks_inverted(images, used["class"])
+    problems = [
+        _problem(file, label, films.INVERTED, "kept; look at it")
+        for file, label in zip(used["file"][inverted], used["class"][inverted], strict=True)
+    ]
+    for a, b in opposites:
+        log.warning("the median image of class %r looks like the negative of that of class %r; look at both", a, b)
+        action = f"kept; its median image looks like the negative of that of {b}; look at both"
+        problems.append(_problem(a, "", films.CLASSES_INVERTED, action))
+    return problems
+
+
+def _grouped(manifest: pd.DataFrame, kind: str) -> list[dict]:
+    """Problems of used images that share a group; of a large group they are told apart."""
+    used = manifest[manifest["status"] == "used"]
+    members = used.groupby("group")["file"].transform("size")
+    large = in_large_groups(used)
+    problems = []
+    for row, file, label, group in used.loc[members > 1, ["file", "class", "group"]].itertuples():
+        problem = f"{kind}, {IN_LARGE_GROUP}" if large[row] else kind
+        problems.append(_problem(file, label, problem, f"kept together in group {group[:12]}"))
+    for label, group, count in used[large].groupby(["class", "group"]).size().reset_index().itertuples(index=False):
+        log.warning("class %r: %d of its images form one group, %s; look at them", label, count, group[:12])
+    return problems
+
+
+def _named(found: pd.DataFrame) -> list[dict]:
+    """Problems of the images in label conflicts; each names the nearest image of another class."""
+    problems = []
+    for own, other in (("a", "b"), ("b", "a")):
+        for pair in found.to_dict("records"):
+            action = f"kept together in group {pair['group'][:12]} with {pair[f'file_{other}']}"
+            problems.append(_problem(pair[f"file_{own}"], pair[f"class_{own}"], CONFLICT, action))
+    return list({problem["file"]: problem for problem in reversed(problems)}.values())
 
 
 def _apply(manifest: pd.DataFrame, known: pd.Series, root: Path) -> list[dict]:
@@ -223,7 +277,8 @@ def _group(manifest: pd.DataFrame, distance: int) -> None:
 def _of_all_copies(manifest: pd.DataFrame) -> pd.Series:
     """Each file's known group, or that of an exact copy of it, left out or not; groups that share an image are one."""
     names = manifest["known_group"].replace("", None)
-    rows = pd.DataFrame({"pixels": manifest["pixels_sha256"], "name": names}).query("pixels != ''").dropna()
+    rows = pd.DataFrame({"pixels": manifest["pixels_sha256"], "name": names})
+    rows = rows[rows["pixels"].ne("") & ~manifest["reason"].isin(films.NOT_FILMS)].dropna()
     graph = pd.concat([rows["pixels"], rows["name"]], ignore_index=True)
     number, _ = pd.factorize(graph)  # a hash is no group's name
     half = len(rows)
@@ -250,12 +305,18 @@ def check_classes(manifest: pd.DataFrame) -> None:
 def _advice(bad: pd.DataFrame) -> str:
     """Of what kinds the files are, where that is known, and what to do."""
     kinds = {reason: count for reason, count in bad["reason"].value_counts().items() if reason in ADVICE}
-    return "".join(f"{count} are each a {kind}: {ADVICE[kind]}. " for kind, count in kinds.items())
+    told = "".join(f"{count} are each a {kind}: {ADVICE[kind]}. " for kind, count in kinds.items())
+    blank = int(bad["reason"].isin(films.NOT_FILMS).sum())
+    return told + (f"{blank} can't be films; if they are, write data.not_films: keep. " if blank else "")
 
 
 def check_share(manifest: pd.DataFrame, max_bad_share: float) -> None:
-    """Raises UserError where more than `max_bad_share` of the files can't be read, naming some; the log names all."""
-    bad = manifest[(manifest["status"] == "left out") & (manifest["pixels_sha256"] == "")]
+    """Raises UserError where more than `max_bad_share` of the files can't be read or can't be films, naming some.
+
+    The log names all.
+    """
+    useless = manifest["pixels_sha256"].eq("") | manifest["reason"].isin(films.NOT_FILMS)
+    bad = manifest[manifest["status"].eq("left out") & useless]
     if len(bad) > max_bad_share * len(manifest):
         for row in bad.itertuples():
             log.info("%s: %s", repr(row.file)[1:-1], row.reason)  # a line break in a name is none in the log

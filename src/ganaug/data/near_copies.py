@@ -17,11 +17,21 @@ def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
     pixels: uint8 [H, W]. Unchanged by brightness and contrast, little by scale and compression (Zauner 2010,
     "Implementation and benchmarking of perceptual image hash functions", with 16 x 16 instead of 8 x 8 frequencies).
     """
-    import scipy.fft
+    return hash_of_reduced(reduced(pixels))
+
+
+def reduced(pixels: np.ndarray) -> np.ndarray:
+    """An image, uint8 [H, W], as uint8 [SIDE, SIDE], whatever its shape."""
     from PIL import Image
 
-    small = np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS), np.float64)
-    low = scipy.fft.dctn(small, norm="ortho")[:LOW, :LOW].ravel()
+    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def hash_of_reduced(small: np.ndarray) -> np.ndarray:
+    """perceptual_hash of the image that `reduced` made uint8 [SIDE, SIDE]."""
+    import scipy.fft
+
+    low = scipy.fft.dctn(small.astype(np.float64), norm="ortho")[:LOW, :LOW].ravel()
     low[0] = 0.0  # the mean brightness tells nothing
     return np.packbits(low > np.median(low))
 

@@ -15,6 +15,7 @@ from ganaug.errors import UserError
 from ganaug.files import write_text
 from ganaug.privacy import text_without_folders, without_folders
 from ganaug.report import content, extras, growth, methods, record
+from ganaug.report.films import films
 from ganaug.report.missing import missing
 from ganaug.report.pictures import PICTURES
 
@@ -81,6 +82,7 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
         methods=methods.augmentations_in_words(grid.augmentations, config),
         figures=_figures(results, settings),
         patients=_patients(results) if config["data"]["groups"] else None,
+        films=films(results),
         run=record.facts(results, grid, bool(settings.synthetic)),
         **content.numbers(results, grid, settings.synthetic, config["statistics"]["confidence"]),
         **growth.growth(results / "tables", grid, 1 - config["statistics"]["confidence"]),
