@@ -37,7 +37,8 @@ def test_columns_are_the_promised_ones(tree):
         "test,p,family,p_holm,margin,p_equivalence,p_equivalence_holm,verdict",
         "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,interval,p,beyond",
         "confusion": "augmentation,size,replicate,backbone,label,predicted,images",
-        "class_rates": "augmentation,size,backbone,class,quantity,value,ci_low,ci_high,images,replicates",
+        "class_rates": "augmentation,size,backbone,class,quantity,value,ci_low,ci_high,images,groups,effective_images,"
+        "replicates",
         "reliability": "augmentation,size,replicate,backbone,bin_low,bin_high,images,confidence,accuracy",
         "curves": "augmentation,size,backbone,class,curve,x,y,ci_low,ci_high",
         "ratio_sweep": "ratio,augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",

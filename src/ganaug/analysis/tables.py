@@ -27,7 +27,7 @@ ALWAYS = {
     "comparisons": "differences between augmentations, paired by replicate, with intervals, tests and verdicts",
     "scaling": "how quality grows with size, and how many images an augmentation is worth",
     "confusion": "confusion matrix of every cell",
-    "class-rates": "sensitivity and specificity of every class with Wilson's intervals",
+    "class-rates": "sensitivity and specificity of every class with Wilson's intervals, by groups of images",
     "reliability": "confidence and share of right predictions, by bins of confidence",
     "curves": "ROC and precision-recall curves of every class",
     "data": "images per class: found, left out, test set, pool",
@@ -75,14 +75,13 @@ def run(args: argparse.Namespace) -> None:
     groups = read_groups(results / "data" / "test.csv", next(iter(own.values())))
     evidence = Evidence(predictions, groups, settings, args.seed)
     subsets = count_subsets(results, settings)
-    confusion = confusions(own)
     tables = {
         args.cells: scored({cell: evidence.scores[cell] for cell in own}),
         args.summary: evidence.summary(settings.augmentations, settings.size_names),
         args.comparisons: evidence.comparisons(),
         args.scaling: scaling(evidence, images_per_class(subsets)),
-        args.confusion: confusion,
-        args.class_rates: class_rates(confusion, settings.confidence),
+        args.confusion: confusions(own),
+        args.class_rates: class_rates(own, groups, settings.confidence),
         args.reliability: reliabilities(own),
         args.curves: curves(evidence),
         args.data: count_images(results, classes),
