@@ -46,16 +46,14 @@ def test_a_sample_without_a_class_has_no_curve():
 def test_a_calibrated_forecast_has_little_error_and_a_boast_has_its_excess():
     rng = np.random.default_rng(4)
     confidence = rng.uniform(0.5, 1, 40_000)
-    probabilities = np.stack([confidence, 1 - confidence], 1)
     right = rng.random(len(confidence)) < confidence
-    assert calibration_error(probabilities, right) < 0.01
-    sure = np.tile([1.0, 0.0], (len(right), 1))
-    assert calibration_error(sure, right) == pytest.approx(1 - right.mean())
+    assert calibration_error(confidence, right)[0] < 0.01
+    assert calibration_error(np.ones(len(right)), right)[0] == pytest.approx(1 - right.mean())
 
 
 def test_bins_hold_their_upper_edge():
     assert list(bin_of(np.array([0.0, 1 / 15, 1 / 15 + 1e-9, 0.5, 1.0]))) == [0, 0, 1, 7, 14]
-    table = reliability(np.array([[0.55, 0.45], [0.6, 0.4], [1.0, 0.0]]), np.array([True, False, True]))
+    table = reliability(np.array([0.55, 0.6, 1.0]), np.array([True, False, True]))
     assert table["images"].tolist() == [2, 1] and table["accuracy"].tolist() == [0.5, 1.0]
     assert table["confidence"].tolist() == pytest.approx([0.575, 1.0])
     assert table["bin_high"].tolist() == pytest.approx([0.6, 1.0])

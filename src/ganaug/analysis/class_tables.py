@@ -1,14 +1,13 @@
-"""Tables of the predictions class by class and bin by bin: confusion, sensitivity and specificity, reliability."""
+"""Tables of the predictions class by class: confusion, sensitivity and specificity."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
 from ganaug.analysis.metrics import Predictions, confusion
-from ganaug.analysis.reliability import reliability
 from ganaug.analysis.results import CELL
 
 GROUP = ["augmentation", "size", "backbone"]
@@ -16,7 +15,11 @@ GROUP = ["augmentation", "size", "backbone"]
 
 def confusions(predictions: Mapping[tuple, Predictions]) -> pd.DataFrame:
     """augmentation, size, replicate, backbone, label, predicted, images."""
-    return _stacked(predictions, confusion)
+    parts = []
+    for cell, p in predictions.items():
+        part, key = confusion(p), dict(zip(CELL, cell, strict=True))
+        parts.append(part.assign(**key)[[*key, *part.columns]])
+    return pd.concat(parts, ignore_index=True)
 
 
 def class_rates(predictions: Mapping[tuple, Predictions], groups: np.ndarray, confidence: float) -> pd.DataFrame:
@@ -84,18 +87,3 @@ def wilson(right: float, images: float, confidence: float) -> tuple[float, float
     centre = (share + z2 / (2 * images)) / (1 + z2 / images)
     half = math.sqrt(z2 * (share * (1 - share) / images + z2 / (4 * images**2))) / (1 + z2 / images)
     return share, max(0.0, centre - half), min(1.0, centre + half)
-
-
-def reliabilities(predictions: Mapping[tuple, Predictions]) -> pd.DataFrame:
-    """augmentation, size, replicate, backbone and, per bin, bin_low, bin_high, images, confidence, accuracy."""
-    return _stacked(predictions, lambda p: reliability(p.probabilities, np.asarray(p.labels == p.predicted)))
-
-
-def _stacked(predictions: Mapping[tuple, Predictions], table: Callable[[Predictions], pd.DataFrame]) -> pd.DataFrame:
-    parts = []
-    for cell, p in predictions.items():
-        part = table(p)
-        for position, (name, value) in enumerate(zip(CELL, cell, strict=True)):
-            part.insert(position, name, value)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ganaug.analysis.class_tables import class_rates, confusions, reliabilities
+from ganaug.analysis.calibration_table import calibrations, reliabilities
+from ganaug.analysis.class_priors import prevalence, share
+from ganaug.analysis.class_tables import class_rates, confusions
 from ganaug.analysis.curves import curves
 from ganaug.analysis.inference import Evidence, StatisticsSettings
 from ganaug.analysis.metrics import Predictions, read_predictions
@@ -28,7 +30,9 @@ ALWAYS = {
     "scaling": "how quality grows with size, and how many images an augmentation is worth",
     "confusion": "confusion matrix of every cell",
     "class-rates": "sensitivity and specificity of every class with Wilson's intervals, by groups of images",
-    "reliability": "confidence and share of right predictions, by bins of confidence",
+    "reliability": "confidence and share right, by bins of confidence, of the highest probability and of each class's",
+    "calibration": "calibration errors as trained and with priors corrected to the development set's prevalence",
+    "prevalence": "share of each class in training, development set and test set",
     "curves": "ROC and precision-recall curves of every class",
     "data": "images per class: found, left out, test set, pool",
     "subsets": "images per class of every subset",
@@ -74,7 +78,8 @@ def run(args: argparse.Namespace) -> None:
     classes = next(iter(own.values())).classes
     groups = read_groups(results / "data" / "test.csv", next(iter(own.values())))
     evidence = Evidence(predictions, groups, settings, args.seed)
-    subsets = count_subsets(results, settings)
+    subsets, data = count_subsets(results, settings), count_images(results, classes)
+    development = share(data, "pool", classes)
     tables = {
         args.cells: scored({cell: evidence.scores[cell] for cell in own}),
         args.summary: evidence.summary(settings.augmentations, settings.size_names),
@@ -82,9 +87,11 @@ def run(args: argparse.Namespace) -> None:
         args.scaling: scaling(evidence, images_per_class(subsets)),
         args.confusion: confusions(own),
         args.class_rates: class_rates(own, groups, settings.confidence),
-        args.reliability: reliabilities(own),
+        args.reliability: reliabilities(own, development),
+        args.calibration: calibrations(evidence, development),
+        args.prevalence: prevalence(subsets, data, classes),
         args.curves: curves(evidence),
-        args.data: count_images(results, classes),
+        args.data: data,
         args.subsets: subsets,
     }
     if args.ratio_sweep:

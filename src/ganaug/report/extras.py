@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ganaug.analysis.results import OVERALL, SHOWN, Grid, read_table, row_of
+from ganaug.report.calibration import probabilities
 from ganaug.report.content import INTERVAL, MISSING, difference_rows, lost, number, shown, summary_rows
 from ganaug.report.fidelity import percent
 
@@ -15,9 +16,8 @@ RATES = ["augmentation", "size", "backbone", "class", "quantity", "value", "ci_l
 def extras(results: Path, grid: Grid, tables: list[str]) -> dict:
     """What the template shows of the tables that a study may have; None for those it has not."""
     folder = results / "tables"
-    summary = read_table(folder / "summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
     return {
-        "calibration": summary_rows(summary, grid, ("ece", "brier")),
+        "probabilities": probabilities(folder, grid),
         "rates": rate_rows(read_table(folder / "class_rates.csv", RATES), grid),
         "has_sweep": "ratio_sweep" in tables,
         "transfer": transfer_rows(folder / "transfer.csv", grid) if "transfer" in tables else None,
