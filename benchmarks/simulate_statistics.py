@@ -5,8 +5,8 @@
 
 A row per setting. false alarm: share of studies in which any comparison by balanced accuracy (of any metric: `by any`)
 is called better or worse, though there is no difference. covered: share of 95 % intervals that hold the truth, of
-differences and of mean accuracy. false equivalence: share of comparisons called equivalent where the difference is
-the margin.
+differences, of mean accuracy and of mean AUROC. false equivalence: share of comparisons called equivalent where the
+difference is the margin. The last settings are of the size `all`, whose replicates share their images.
 """
 
 import argparse
@@ -34,6 +34,8 @@ SETTINGS = [
     Setting(replicates=5, images=1000, spread=3, skewed=True),
     Setting(replicates=5, images=1000, group=10),
     Setting(replicates=2, images=1000, spread=3),
+    Setting(replicates=5, images=3000, spread=3, sizes=("all",)),
+    Setting(replicates=5, images=3000, spread=3, sizes=("all",), common=0.5),
 ]
 
 
@@ -50,11 +52,15 @@ def main() -> None:
 
 def setting_in_words(s: Setting) -> str:
     skewed = ", skewed" if s.skewed else ""
-    return f"| {s.images} images, {s.group} a patient | {s.replicates} replicates | {s.spread:g} points{skewed} |"
+    of_all = f", size all with {s.common:.0%} in common" if "all" in s.sizes else ""
+    return (
+        f"| {s.images} images, {s.group} a patient | {s.replicates} replicates | {s.spread:g} points{skewed}{of_all} |"
+    )
 
 
 def rates(setting: Setting, studies: int) -> dict[str, float]:
-    alarms, any_alarms, covered, of_means, equivalent, truth = [], [], [], [], [], true_accuracy(setting)
+    alarms, any_alarms, covered, equivalent, truth = [], [], [], [], true_means(setting)
+    held: dict[str, list[bool]] = {metric: [] for metric in truth}
     at_margin = replace(setting, effect=100 * setting.margin * 1.02, augmentations=("none", "gan"))
     for number in range(studies):
         evidence = study(setting, number)
@@ -62,23 +68,26 @@ def rates(setting: Setting, studies: int) -> dict[str, float]:
         alarms.append(false_alarm(table))
         any_alarms.append(any(false_alarm(table, metric) for metric in SHOWN))
         covered += list((table["ci_low"] <= 0) & (table["ci_high"] >= 0))
-        means = evidence.summary(list(setting.augmentations), [str(size) for size in setting.sizes], ["accuracy"])
-        of_means += list((means["ci_low"] <= truth) & (means["ci_high"] >= truth))
+        means = evidence.summary(list(setting.augmentations), [str(size) for size in setting.sizes], list(truth))
+        for metric, cells in means.groupby("metric"):
+            held[str(metric)] += list((cells["ci_low"] <= truth[metric]) & (cells["ci_high"] >= truth[metric]))
         found = study(at_margin, number).comparisons().query("metric == 'accuracy'")
         equivalent += list(found["verdict"] == "equivalent")
     return {
         "false alarm": float(np.mean(alarms)),
         "by any": float(np.mean(any_alarms)),
         "covered": float(np.mean(covered)),
-        "of means": float(np.mean(of_means)),
+        "of means": float(np.mean(held["accuracy"])),
+        "of AUROC": float(np.mean(held["macro_auroc"])),
         "false equivalence": float(np.mean(equivalent)),
     }
 
 
-def true_accuracy(setting: Setting) -> float:
-    """Mean accuracy over trainings and test images, from a set of 400,000."""
+def true_means(setting: Setting) -> dict[str, float]:
+    """Mean accuracy and AUROC over trainings and test images, from sets of 400,000 in all."""
     large = replace(setting, images=400, replicates=200, sizes=(100,), augmentations=("none",), draws=2, group=1)
-    return float(np.mean([s["accuracy"] for n in range(5) for s in study(large, 10**6 + n).scores.values()]))
+    scores = [s for n in range(5) for s in study(large, 10**6 + n).scores.values()]
+    return {metric: float(np.mean([s[metric] for s in scores])) for metric in ("accuracy", "macro_auroc")}
 
 
 if __name__ == "__main__":

@@ -37,8 +37,11 @@ def test_columns_are_the_promised_ones(tree):
         "test,p,family,p_holm,margin,p_equivalence,p_equivalence_holm,verdict",
         "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,interval,p,beyond,note",
         "confusion": "augmentation,size,replicate,backbone,label,predicted,images",
-        "class_rates": "augmentation,size,backbone,class,quantity,value,ci_low,ci_high,images,replicates",
-        "reliability": "augmentation,size,replicate,backbone,bin_low,bin_high,images,confidence,accuracy",
+        "class_rates": "augmentation,size,backbone,class,quantity,value,ci_low,ci_high,images,groups,effective_images,"
+        "replicates",
+        "reliability": "augmentation,size,replicate,backbone,priors,class,bin_low,bin_high,images,confidence,accuracy",
+        "calibration": "augmentation,size,backbone,priors,class,metric,mean,ci_low,ci_high,replicates,interval,floor",
+        "prevalence": "size,class,training,weighted,development,test",
         "curves": "augmentation,size,backbone,class,curve,x,y,ci_low,ci_high",
         "ratio_sweep": "ratio,augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
         "transfer": "trained_on,tested_on,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
@@ -64,7 +67,7 @@ def test_columns_are_the_promised_ones(tree):
 
 
 def test_probes_and_other_ratios_are_no_augmentations_of_the_comparison(tree):
-    for name in ("cells", "summary", "comparisons", "confusion", "curves", "class_rates", "reliability"):
+    for name in ("cells", "summary", "comparisons", "confusion", "curves", "class_rates", "reliability", "calibration"):
         assert set(table(tree, name)["augmentation"]) <= set(SMALL["augmentations"]), name
 
 
@@ -105,7 +108,8 @@ def test_the_shortcut_is_a_share_of_what_is_above_chance(tree):
 
 
 def test_reliability_bins_hold_every_image_once(tree):
-    bins = table(tree, "reliability").groupby(["augmentation", "size", "replicate", "backbone"])["images"].sum()
+    key = ["augmentation", "size", "replicate", "backbone", "priors", "class"]
+    bins = table(tree, "reliability").groupby(key)["images"].sum()
     assert (bins == 60 * len(CLASSES)).all()
 
 

@@ -17,7 +17,9 @@ POINT = 0.067  # of skill, that changes the accuracy of about 0.85 by 0.01
 class Setting:
     """replicates; images: of the test set; spread: of a classifier between trainings, in points of accuracy; shared: of
     a replicate, the same for all augmentations; skewed: whether the former is exponential instead of normal; group:
-    test images of a patient, alike in half of their difficulty's variance; effect: of `gan`, in points; backbones."""
+    test images of a patient, alike in half of their difficulty's variance; effect: of `gan`, in points; backbones;
+    common: at the size `all`, the part of the variance between trainings that all replicates have from their images,
+    which are nearly the same: Nadeau and Bengio 2003 take the validation images' share."""
 
     replicates: int
     images: int = 400
@@ -28,9 +30,10 @@ class Setting:
     effect: float = 0.0
     backbones: int = 1
     augmentations: tuple[str, ...] = ("none", "classical", "gan")
-    sizes: tuple[int, ...] = (100, 500, 1000)
+    sizes: tuple[int | str, ...] = (100, 500, 1000)
     margin: float = 0.02
     draws: int = 300
+    common: float = 0.2
 
 
 def study(setting: Setting, seed: int) -> Evidence:
@@ -43,11 +46,15 @@ def study(setting: Setting, seed: int) -> Evidence:
     names, cells = np.array(CLASSES, object), {}
     backbones = [f"net{number}" for number in range(s.backbones)]
     for size in s.sizes:
+        own_part = (1 - s.common) ** 0.5 if size == "all" else 1.0
+        sharing = [(a, b) for a in ("every", *s.augmentations) for b in backbones] if size == "all" else []
+        of_images = {name: s.common**0.5 * rng.normal() for name in sharing}
         for replicate in range(1, s.replicates + 1):
-            draw = rng.normal(0, s.shared * POINT)
+            draw = s.shared * POINT * (own_part * rng.normal() + of_images.get(("every", backbones[0]), 0.0))
             for augmentation in s.augmentations:
                 for backbone in backbones:
-                    chance = rng.exponential(1) - 1 if s.skewed else rng.normal()
+                    chance = own_part * (rng.exponential(1) - 1 if s.skewed else rng.normal())
+                    chance += of_images.get((augmentation, backbone), 0.0)
                     skill = SKILL + draw + POINT * (s.spread * chance + s.effect * (augmentation == "gan"))
                     margin = skill + difficulty + LUCK * rng.normal(0, 1, s.images)
                     right = 1 / (1 + np.exp(-2 * margin))

@@ -61,7 +61,13 @@ def test_what_stands_beside_the_comparison_is_that_of_the_tables(built):
     rates = pd.read_csv(root / "tables/class_rates.csv").query("size == 'all'")
     assert all(shown(row, "value") in text for _, row in rates.iterrows())
     summary = pd.read_csv(root / "tables/summary.csv").query("metric in ('ece', 'brier')")
-    assert all(shown(row) in text for _, row in summary.iterrows())
+    assert all(shown(row) in text for _, row in summary.iterrows())  # of the classifiers as trained
+    calibration = pd.read_csv(root / "tables/calibration.csv")
+    of_all = calibration[calibration["class"] == "all"]
+    assert all(shown(row).replace("-", "−") in text for _, row in of_all.iterrows())
+    assert all(f"] floor {row['floor']:.3f}" in text for _, row in of_all.dropna(subset="floor").iterrows())
+    of_class = calibration[calibration["metric"].isin(["mean_probability", "rms_debiased"])].query("size == 'all'")
+    assert all(shown(row).replace("-", "−") in text for _, row in of_class.iterrows())
     transfer = pd.read_csv(root / "tables/transfer.csv")
     faithful = transfer["tested_on"].eq("synthetic") & transfer["metric"].str.startswith("sensitivity")
     assert all(

@@ -91,7 +91,7 @@ EXTRACTOR = STUDY["fidelity"]["extractor"]
 
 # Tables and figures of a study; those about GANs only where there are any.
 TABLES = ["cells", "summary", "comparisons", "scaling", "confusion", "class_rates", "reliability", "curves"]
-TABLES += ["data", "subsets", "convergence"]
+TABLES += ["calibration", "prevalence", "data", "subsets", "convergence"]
 TABLES += ["fidelity", "fidelity_curve", "memorisation", "gan_training", "gan_convergence"] if GENERATED else []
 TABLES += ["ratio_sweep"] if RATIOS else []
 TABLES += ["transfer"] if "synthetic-only" in PROBES else []

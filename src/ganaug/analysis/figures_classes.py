@@ -11,7 +11,8 @@ from ganaug.analysis.results import read_table
 
 FEWEST = 20  # predictions in a bin of the reliability plot, summed over replicates
 CURVES = ["augmentation", "size", "backbone", "class", "curve", "x", "y", "ci_low", "ci_high"]
-BINS = ["augmentation", "size", "backbone", "bin_low", "images", "confidence", "accuracy"]
+BINS = ["augmentation", "size", "backbone", "priors", "class", "bin_low", "images", "confidence", "accuracy"]
+PRIORS = {"training": "as trained", "development": "corrected"}
 
 
 def roc(results: Path, settings: FigureSettings) -> Figure:
@@ -49,29 +50,37 @@ def _curves(results: Path, settings: FigureSettings, kind: str, x_label: str, y_
 
 
 def reliability(results: Path, settings: FigureSettings) -> Figure:
-    """Share of right predictions against confidence, a line per augmentation, at the smallest and the largest size."""
+    """Share right against probability, a line per augmentation, at the smallest and the largest size.
+
+    Columns: the highest probability, then each class's. Rows: as trained and with corrected priors.
+    """
     table = read_table(results / "tables" / "reliability.csv", BINS)
-    rows = _rows(settings)
-    figure, grid = panels(1, len(rows), 3.4, 3.4)
-    for (size, backbone), axes in zip(rows, grid[0], strict=True):
-        axes.plot([0, 1], [0, 1], color="#555555", linewidth=1, linestyle=":")
-        here = table[table["size"].eq(size) & table["backbone"].eq(backbone)]
-        for index, augmentation in enumerate(settings.augmentations):
-            bins = here[here["augmentation"] == augmentation]
-            bins = bins.assign(sure=bins["confidence"] * bins["images"], right=bins["accuracy"] * bins["images"])
-            whole = bins.groupby("bin_low")[["images", "sure", "right"]].sum().query("images >= @FEWEST")
-            axes.plot(
-                whole["sure"] / whole["images"],
-                whole["right"] / whole["images"],
-                label=augmentation,
-                **series_style(index),
-            )
-        say_missing(axes, _gone(here, settings), len(settings.augmentations))
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal", title=_titled(size, backbone, settings))
-    figure.supxlabel("confidence (highest probability)", fontsize=9)
-    figure.supylabel("share of right predictions", fontsize=9)
+    columns = list(table["class"].unique())
+    rows = [(size, backbone, priors) for size, backbone in _rows(settings) for priors in PRIORS]
+    figure, grid = panels(len(rows), len(columns), 2.3, 2.3)
+    for (size, backbone, priors), line in zip(rows, grid, strict=True):
+        cells = table[table["size"].eq(size) & table["backbone"].eq(backbone) & table["priors"].eq(priors)]
+        for name, axes in zip(columns, line, strict=True):
+            here = cells[cells["class"] == name]
+            axes.plot([0, 1], [0, 1], color="#555555", linewidth=1, linestyle=":")
+            for index, augmentation in enumerate(settings.augmentations):
+                whole = _pooled(here[here["augmentation"] == augmentation])
+                axes.plot(whole["confidence"], whole["accuracy"], label=augmentation, **series_style(index))
+            say_missing(axes, _gone(here, settings), len(settings.augmentations))
+            axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+            title = f"{'highest' if name == 'all' else name}, {_titled(size, backbone, settings)}"
+            axes.set_title(f"{title}\n{PRIORS[priors]}", fontsize=8)
+    figure.supxlabel("probability", fontsize=9)
+    figure.supylabel("share right", fontsize=9)
     _legend(figure, grid, f"test predictions of {counted(settings)}; dotted: perfect calibration")
     return figure
+
+
+def _pooled(bins: pd.DataFrame) -> pd.DataFrame:
+    """confidence and accuracy of each bin over the replicates, without the bins of few predictions."""
+    sums = bins.assign(confidence=bins["confidence"] * bins["images"], accuracy=bins["accuracy"] * bins["images"])
+    whole = sums.groupby("bin_low")[["images", "confidence", "accuracy"]].sum().query("images >= @FEWEST")
+    return whole[["confidence", "accuracy"]].div(whole["images"], axis=0)
 
 
 def _rows(settings: FigureSettings) -> list[tuple[str, str]]:

@@ -79,7 +79,7 @@ def score(p: Predictions) -> dict[str, float]:
         "macro_f1": float(f1_score(p.labels, p.predicted, **averages)),
         "mcc": float(matthews_corrcoef(p.labels, p.predicted)),
         "macro_auroc": float(np.mean(areas)) if areas else float("nan"),
-        "ece": float(calibration_error(p.probabilities, p.labels == p.predicted)),
+        "ece": float(calibration_error(p.probabilities.max(1), p.labels == p.predicted)[0]),
         "brier": float(squared_errors(p.probabilities, label_numbers(p)).mean()),
         **per_class,
     }

@@ -81,7 +81,7 @@ def _scores(p: Predictions, label: np.ndarray, confusion: np.ndarray, weights: n
         "macro_f1": mean(2 * right / (of_class + as_class)),
         "mcc": mcc,
         "macro_auroc": macro_area,
-        "ece": calibration_error(p.probabilities, p.labels == p.predicted, weights),
+        "ece": calibration_error(p.probabilities.max(1), p.labels == p.predicted, weights),
         "brier": weights @ squared_errors(p.probabilities, label) / total,
     }
     for k, name in enumerate(p.classes):

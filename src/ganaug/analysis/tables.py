@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ganaug.analysis.class_tables import class_rates, confusions, reliabilities
+from ganaug.analysis.calibration_table import calibrations, reliabilities
+from ganaug.analysis.class_priors import prevalence, share
+from ganaug.analysis.class_tables import class_rates, confusions
 from ganaug.analysis.convergence import classifier_convergence, gan_convergence
 from ganaug.analysis.curves import curves
 from ganaug.analysis.inference import Evidence, StatisticsSettings
@@ -28,8 +30,10 @@ ALWAYS = {
     "comparisons": "differences between augmentations, paired by replicate, with intervals, tests and verdicts",
     "scaling": "how quality grows with size, and how many images an augmentation is worth",
     "confusion": "confusion matrix of every cell",
-    "class-rates": "sensitivity and specificity of every class with Wilson's intervals",
-    "reliability": "confidence and share of right predictions, by bins of confidence",
+    "class-rates": "sensitivity and specificity of every class with Wilson's intervals, by groups of images",
+    "reliability": "confidence and share right, by bins of confidence, of the highest probability and of each class's",
+    "calibration": "calibration errors as trained and with priors corrected to the development set's prevalence",
+    "prevalence": "share of each class in training, development set and test set",
     "curves": "ROC and precision-recall curves of every class",
     "data": "images per class: found, left out, test set, pool",
     "subsets": "images per class of every subset",
@@ -78,18 +82,20 @@ def run(args: argparse.Namespace) -> None:
     classes = next(iter(own.values())).classes
     groups = read_groups(results / "data" / "test.csv", next(iter(own.values())))
     evidence = Evidence(predictions, groups, settings, args.seed)
-    subsets = count_subsets(results, settings)
-    confusion = confusions(own)
+    subsets, data = count_subsets(results, settings), count_images(results, classes)
+    development = share(data, "pool", classes)
     tables = {
         args.cells: scored({cell: evidence.scores[cell] for cell in own}),
         args.summary: evidence.summary(settings.augmentations, settings.size_names),
         args.comparisons: evidence.comparisons(),
         args.scaling: scaling(evidence, images_per_class(subsets)),
-        args.confusion: confusion,
-        args.class_rates: class_rates(confusion, settings.confidence),
-        args.reliability: reliabilities(own),
+        args.confusion: confusions(own),
+        args.class_rates: class_rates(own, groups, settings.confidence),
+        args.reliability: reliabilities(own, development),
+        args.calibration: calibrations(evidence, development),
+        args.prevalence: prevalence(subsets, data, classes),
         args.curves: curves(evidence),
-        args.data: count_images(results, classes),
+        args.data: data,
         args.subsets: subsets,
         args.convergence: classifier_convergence(results, settings),
     }

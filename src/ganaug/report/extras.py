@@ -6,19 +6,19 @@ from pathlib import Path
 import pandas as pd
 
 from ganaug.analysis.results import OVERALL, SHOWN, Grid, read_table, row_of
+from ganaug.report.calibration import probabilities
 from ganaug.report.content import INTERVAL, MISSING, difference_rows, lost, number, shown, summary_rows
 from ganaug.report.fidelity import percent
 
-RATES = ["augmentation", "size", "backbone", "class", "quantity", "value", "ci_low", "ci_high", "images"]
+RATES = ["augmentation", "size", "backbone", "class", "quantity", "value", "ci_low", "ci_high", "images", "groups"]
 DOUBTED = 0.2  # share of the whole image's gain from which a border that chance may explain is told
 
 
 def extras(results: Path, grid: Grid, tables: list[str]) -> dict:
     """What the template shows of the tables that a study may have; None for those it has not."""
     folder = results / "tables"
-    summary = read_table(folder / "summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
     return {
-        "calibration": summary_rows(summary, grid, ("ece", "brier")),
+        "probabilities": probabilities(folder, grid),
         "rates": rate_rows(read_table(folder / "class_rates.csv", RATES), grid),
         "has_sweep": "ratio_sweep" in tables,
         "transfer": transfer_rows(folder / "transfer.csv", grid) if "transfer" in tables else None,
@@ -29,16 +29,17 @@ def extras(results: Path, grid: Grid, tables: list[str]) -> dict:
 
 
 def rate_rows(rates: pd.DataFrame, grid: Grid) -> list[dict]:
-    """Backbone, class, images and per augmentation sensitivity and specificity with Wilson intervals, largest size."""
+    """Backbone, class, images, groups; per augmentation sensitivity and specificity, with intervals; largest size."""
     cells = rates[rates["size"] == grid.size_names[-1]].rename(columns={"value": "mean"})
-    images = cells.groupby(["class", "quantity"])["images"].first()
+    counts = cells.groupby(["class", "quantity"])[["images", "groups"]].first().to_dict("index")
     cells = cells.set_index(["backbone", "class", "augmentation", "quantity"])
 
     def cell(*key: str) -> dict:
         return shown(row_of(cells, *key)) if key in cells.index else MISSING
 
     return [
-        {"backbone": b, "class": c, "quantity": q, "images": images.get((c, q), "missing")}
+        {"backbone": b, "class": c, "quantity": q}
+        | counts.get((c, q), {"images": "missing", "groups": "missing"})
         | {"values": [cell(b, c, a, q) for a in grid.augmentations]}
         for b in grid.backbones
         for c in rates["class"].unique()

@@ -1,0 +1,90 @@
+"""The report's numbers about probabilities: prevalence of the classes, calibration as trained and with other priors."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ganaug.analysis.calibration_table import ALL, PRIORS
+from ganaug.analysis.results import Grid, read_table, row_of
+from ganaug.report.content import INTERVAL, MISSING, number, shown
+from ganaug.report.fidelity import percent
+
+SHARES = ["training", "weighted", "development", "test"]
+# Metrics of all classes and of each, with the words to show for them.
+OF_ALL = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "ece": "calibration error",
+    "rms_debiased": "debiased error",
+    "brier": "Brier score",
+}
+OF_CLASS = {"mean_probability": "mean probability", "rms_debiased": "debiased error"}
+IN_WORDS = {"training": "as trained", "development": "corrected"}
+
+
+def probabilities(tables: Path, grid: Grid) -> dict:
+    """prevalence, whether the loss's weights are `alike` the development set's, rows and their columns, of_classes."""
+    prevalence = read_table(tables / "prevalence.csv", ["size", "class", *SHARES])
+    cells = read_table(tables / "calibration.csv", ["augmentation", "size", "backbone", "priors", "metric", *INTERVAL])
+    return {
+        "prevalence": prevalence_rows(prevalence, grid),
+        "alike": bool((prevalence["weighted"] - prevalence["development"]).abs().max() < 0.005),
+        "columns": list(OF_ALL.values()),
+        "rows": calibration_rows(cells, grid),
+        "of_classes": class_rows(cells, prevalence, grid),
+    }
+
+
+def prevalence_rows(prevalence: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Per class the shares as text; those of training at the largest size, `missing` where none is there."""
+    trained = prevalence[prevalence["size"] == grid.size_names[-1]].set_index("class")["training"]
+    return [
+        {"class": row["class"]}
+        | {side: _percent(row[side]) for side in SHARES}
+        | {"training": _percent(trained[row["class"]]) if row["class"] in trained else "missing"}
+        for _, row in prevalence.drop_duplicates("class").iterrows()
+    ]
+
+
+def calibration_rows(cells: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Backbone, size, augmentation, priors and the metrics of all classes as text."""
+    of_all = cells[cells["class"] == ALL].set_index(["backbone", "size", "augmentation", "priors", "metric"])
+    return [
+        {"backbone": b, "size": s, "augmentation": a, "priors": IN_WORDS[priors]}
+        | {"values": [_cell(of_all, (b, s, a, priors, metric), grid) for metric in OF_ALL]}
+        for b in grid.backbones
+        for s in grid.size_names
+        for a in grid.augmentations
+        for priors in PRIORS
+    ]
+
+
+def class_rows(cells: pd.DataFrame, prevalence: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Backbone, class, share of the test set, quantity, priors and a value per augmentation; at the largest size."""
+    largest = cells[cells["size"] == grid.size_names[-1]]
+    largest = largest.set_index(["backbone", "class", "augmentation", "priors", "metric"])
+    tested = prevalence.drop_duplicates("class").set_index("class")["test"]
+    return [
+        {"backbone": b, "class": c, "test": number(tested[c]), "quantity": words, "priors": IN_WORDS[priors]}
+        | {"values": [_cell(largest, (b, c, a, priors, metric), grid) for a in grid.augmentations]}
+        for b in grid.backbones
+        for c in tested.index
+        for metric, words in OF_CLASS.items()
+        for priors in PRIORS
+    ]
+
+
+def _cell(cells: pd.DataFrame, key: tuple[str, ...], grid: Grid) -> dict:
+    """A mean with its interval and, where it has one, its floor."""
+    if key not in cells.index:
+        return MISSING
+    row = row_of(cells, *key)
+    cell = shown(row)
+    fewer = grid.missing and row["replicates"] != grid.replicates
+    notes = [cell["interval"], f"n = {row['replicates']}" if fewer else ""]
+    notes.append("" if pd.isna(row["floor"]) else f"floor {number(row['floor'])}")
+    return cell | {"interval": " ".join(filter(None, notes))}
+
+
+def _percent(share: float) -> str:
+    return percent(round(share, 3))
