@@ -42,7 +42,7 @@ def facts(results: Path, grid: Grid, generated: bool) -> dict:
         for name, version in r["packages"].items():
             packages[name].add(version)
     return {
-        "commits": sorted({r["git_commit"] or "unknown (not run from a git checkout)" for r in everything}),
+        "commits": sorted({r["git_commit"] or "unknown (no git checkout that git trusts)" for r in everything}),
         "pythons": sorted({r["python"] for r in everything}),
         "systems": sorted({r["machine"]["system"] for r in everything}),
         "devices": sorted({r["machine"]["device"] for r in everything}),
