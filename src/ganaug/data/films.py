@@ -1,10 +1,10 @@
 """Whether an image can be a film: by what its grey levels are, and by how it looks beside its class.
 
 The limits were measured on 4,000 radiographs of the COVID-19 Radiography Database (1,000 per class, 128 x 128 pixels)
-by benchmarks/films.py, which prints the false alarms (no film is taken for none, one of 4,000 for inverted: a small film
-at the top of a black image) and what is found of made-up troubles. Of these it finds all blank images, noise, icons, and
-masks at half to twice their size, 4 of 10 masks at a quarter, and 98.8 % of negatives. Not found: pages of text, photographs
-and films of other parts of the body, turned films, films with broad borders or clipped grey levels.
+by benchmarks/films.py, which prints the false alarms and what is found of made-up troubles. No radiograph is taken for
+no film, and one for inverted: a film at the top of a black image. Found are all blank images, noise, icons, masks at
+half to twice their size, 4 of 10 masks at a quarter, and 98.8 % of negatives. Not found are pages of text, photographs,
+films of other parts of the body, turned films, and films with broad borders or clipped grey levels.
 """
 
 from collections.abc import Iterable
