@@ -15,13 +15,16 @@ def check_taken(network: str, weights: Path, channels: int) -> None:
     """
     import timm
 
-    def made(**pretrained: object) -> dict[str, torch.Tensor]:
+    def layers(pretrained: bool) -> dict[str, torch.Tensor]:
         torch.manual_seed(derive_seed(0, "weights that nobody has trained"))
-        model = timm.create_model(network, in_chans=channels, num_classes=0, **pretrained)
+        file = {"file": str(weights)} if pretrained else None
+        model = timm.create_model(
+            network, pretrained=pretrained, pretrained_cfg_overlay=file, in_chans=channels, num_classes=0
+        )
         return {name: values for name, values in model.named_parameters() if values.ndim > 1}
 
-    drawn, filled = made(), made(pretrained=True, pretrained_cfg_overlay={"file": str(weights)})
-    telling = [name for name, values in drawn.items() if values.unique().numel() > 1]  # not drawn all alike
+    drawn, filled = layers(pretrained=False), layers(pretrained=True)
+    telling = [name for name, values in drawn.items() if values.min() < values.max()]  # not drawn all alike
     left = [name for name in telling if torch.equal(drawn[name], filled[name])]
     if left:
         raise UserError(

@@ -7,9 +7,9 @@ written and read again. What fails is told in one sentence, with the setting and
 import argparse
 import logging
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,7 +84,8 @@ def check(settings: Settings, weights: Path, device: torch.device) -> None:
                 f"backbones: memory is too small to train {name} on batches of {batch} (classifier.batch) images of "
                 f"{size} x {size} pixels (classifier.input_size): {told}; lower one of the two"
             ) from None
-        what_to_do = advice(settings, int(model.pretrained_cfg["input_size"][-1]), weights, device)
+        config: Any = model.pretrained_cfg  # which timm adds to a module
+        what_to_do = advice(settings, config["input_size"][-1], weights, device)
         raise UserError(
             f"backbones: {name} can't be trained on batches of {batch} (classifier.batch) images of {size} x {size} "
             f"pixels (classifier.input_size): {told}; {what_to_do}"
@@ -98,14 +99,14 @@ def advice(settings: Settings, own_size: int, weights: Path, device: torch.devic
         f"write classifier.input_size: {own_size}, or {ANOTHER}": replace(settings, input_size=own_size),
     }
     for words, other in others.items():
-        if other != settings and works(lambda other=other: try_out(built(other, weights), other, device)):
+        if other != settings and works(other, weights, device):
             return words
     return ANOTHER
 
 
-def works(attempt: Callable[[], None]) -> bool:
+def works(settings: Settings, weights: Path, device: torch.device) -> bool:
     try:
-        attempt()
+        try_out(built(settings, weights), settings, device)
     except Exception:
         return False
     return True
@@ -141,8 +142,8 @@ def try_out(model: torch.nn.Module, settings: Settings, device: torch.device) ->
         save(file, model, name, CLASSES, size)
         again = load(file)[0].to(device)
     few = random_images(len(CLASSES), size)
-    scores = [probabilities(network, few, size, settings.precision) for network in (model, again)]
-    if not np.allclose(*scores, atol=1e-3):
+    ours, theirs = (probabilities(network, few, size, settings.precision) for network in (model, again))
+    if not np.allclose(ours, theirs, atol=1e-3):
         raise UserError(f"backbones: {name} scores otherwise once it has been written and read; {ANOTHER}")
 
 
@@ -168,5 +169,12 @@ def random_images(count: int, size: int) -> ImageSet:
 
 def training(settings: Settings) -> TrainingSettings:
     """Of one step. What is not tried has values that do no harm."""
-    untried = {"augmentation": "none", "augmentation_settings": {}, "epochs": 1, "steps_per_epoch": 1}
-    return TrainingSettings(**asdict(settings), **untried, learning_rate=1e-4, weight_decay=0.0)
+    return TrainingSettings(
+        **asdict(settings),
+        augmentation="none",
+        augmentation_settings={},
+        epochs=1,
+        steps_per_epoch=1,
+        learning_rate=1e-4,
+        weight_decay=0.0,
+    )
