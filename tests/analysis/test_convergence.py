@@ -70,6 +70,11 @@ def test_two_epochs_have_the_slope_between_them(one):
     assert row["validation_loss_per_epoch"] == pytest.approx(-0.1) and row["end_epochs"] == 2
 
 
+def test_what_does_not_change_has_a_slope_of_nothing(one):
+    table = history(best=6).assign(validation_loss=[1.3, 0.9, 0.8, 0.7, 0.7, 0.7])
+    assert one(table)["validation_loss_per_epoch"] == 0
+
+
 def test_a_missing_history_is_named_unless_the_study_is_incomplete(tree, tmp_path):
     root = shutil.copytree(tree / "cells", tmp_path / "cells").parent
     (root / CELL).unlink()

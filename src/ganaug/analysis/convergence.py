@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ganaug.analysis.results import CELL, Grid, read_table
@@ -74,4 +73,7 @@ def end_length(count: int) -> int:
 
 def slope(x: pd.Series, y: pd.Series) -> float:
     """Of the least-squares line through the points [N] and [N]; NaN of fewer than two."""
-    return float(np.polyfit(x, y, 1)[0]) if len(x) > 1 else math.nan
+    if len(x) < 2:
+        return math.nan
+    centred = x.to_numpy(float) - x.mean()
+    return float((centred * y.to_numpy(float)).sum() / (centred**2).sum())
