@@ -195,7 +195,7 @@ def test_tables_figures_and_report_of_what_there_is(tmp_path):
     assert "missing" in as_text(summary.reset_index()).split("all   none")[1].splitlines()[0]
 
     head = text.split("In short Data")[0]
-    assert "Incomplete: 3 of 17 classifiers are there." in head and "no space in /a/b" in head
+    assert "Incomplete: 3 of 17 classifiers are there." in head and "no space in …/b" in head
     assert "1 × train_gan" in head and "1 × sample_gan, 1 × measure_fidelity, 1 × score_synthetic, 3 × train_c" in head
     assert "2 × train_classifier" in head and "none, size all, replicate 1" in head  # one reason but for its path
     assert "gan against none: undecided at 25; missing at all images" in text

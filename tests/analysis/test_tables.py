@@ -46,7 +46,7 @@ def test_columns_are_the_promised_ones(tree):
         "ratio_sweep": "ratio,augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
         "transfer": "trained_on,tested_on,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
         "shortcut": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,chance,share,"
-        "images_low,images_high,above_chance",
+        "images_low,images_high",
         "external_cells": "augmentation,size,replicate,backbone,metric,value",
         "external_summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
         "fidelity": "size,replicate,class,reference,extractor,metric,value,floor,above_floor,images,reference_images,"

@@ -138,9 +138,9 @@ def test_a_border_that_tells_the_class_is_warned_of_at_the_head(built, tmp_path)
     root = shutil.copytree(built[0], tmp_path / "study")
     path = root / "tables/shortcut.csv"
     table = pd.read_csv(path)
-    assert table["above_chance"].any()
-    for above, share, warned in ((True, 0.1, "gives"), (False, 0.3, "may give"), (False, 0.1, None)):
-        table.assign(ci_low=0.0, ci_high=1.0, above_chance=above, share=share).to_csv(path, index=False)
+    assert (table["images_low"] > table["chance"]).any()
+    for low, share, warned in ((0.26, 0.1, "gives"), (0.24, 0.3, "may give"), (0.24, 0.1, None), (None, None, None)):
+        table.assign(ci_low=0.0, ci_high=1.0, images_low=low, share=share).to_csv(path, index=False)
         page, _ = report(root, SMALL, tmp_path, gan={"kimg": 40})
         found = [words for words in ("gives", "may give") if f"Warning: the border {words} the class" in page.text]
         assert found == ([warned] if warned else [])

@@ -59,13 +59,14 @@ def transfer(evidence: Evidence, scored: Mapping[tuple, Predictions]) -> pd.Data
 
 def shortcut(evidence: Evidence, classes: list[str]) -> pd.DataFrame:
     """augmentation (`none`, `border-only`), size (the largest), backbone, metric, mean with interval, chance, share,
-    images_low, images_high, above_chance.
+    images_low, images_high.
 
     Of the balanced accuracy and the sensitivity of each class. chance: what guessing gives, 1 / classes. share: of what
     `none` is above chance, how much is left when only the images' border is seen; empty where `none` is not above it.
     images_low, images_high: the interval of the mean of these very classifiers on other test images, see `of_images`.
-    above_chance: whether that interval lies above chance. Whether these classifiers read the class from the border is
-    a question about these; an interval over two replicates holds chance whatever they do.
+    A balanced accuracy whose images_low is above chance is a shortcut: whether these classifiers read the class from
+    the border is a question about these; an interval over two replicates holds chance whatever they do. (One class's
+    sensitivity says nothing by itself: who always names a class has all of its images.)
     """
     s = evidence.settings
     names = [name for name in (NO_AUGMENTATION, "border-only") if name in (*s.augmentations, *s.probes)]
@@ -80,7 +81,6 @@ def shortcut(evidence: Evidence, classes: list[str]) -> pd.DataFrame:
         table["share"] = np.where(base > 0, above / base, np.nan)
     limits = [of_images(evidence, *row) for row in table[["augmentation", "size", "backbone", "metric"]].to_numpy()]
     table[["images_low", "images_high"]] = np.array(limits)
-    table["above_chance"] = table["images_low"] > table["chance"]
     return table
 
 

@@ -13,6 +13,8 @@ from ganaug.analysis.pairs import NO_AUGMENTATION
 from ganaug.analysis.resampling import mean_interval
 
 METRIC = "balanced_accuracy"
+COLUMNS = ["augmentation", "backbone", "metric", "quantity", "size", "value", "ci_low", "ci_high", "interval", "p"]
+COLUMNS += ["beyond", "note"]
 EXPONENTS = np.arange(0.05, 3.0001, 0.01)  # searched for the power law's
 ORDERS = 20000  # drawn for the test of growth
 UNDEFINED = 0.05  # share of a quantity's bootstrap draws that may be undefined
@@ -118,7 +120,7 @@ def scaling(evidence: Evidence, per_class: dict[str, float]) -> pd.DataFrame:
                 equal = float(value[0]) * per_class.get(size, math.nan)
                 beyond = quantity == "multiplier" and not n.min() <= equal <= n.max()
                 rows.append(_noted(cell | row | {"beyond": beyond}, laws, count))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _noted(row: dict, laws: dict[str, list[PowerLaw]], count: dict[str, int]) -> dict:

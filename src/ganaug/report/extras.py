@@ -87,7 +87,7 @@ def shortcut_rows(path: Path) -> list[dict]:
     of_images: its interval over other test images. warning: `sure` where that lies above chance; `doubt` where it holds
     chance and the border has kept a fifth or more of what the whole image gives; else empty.
     """
-    columns = ["chance", "share", "images_low", "images_high", "above_chance"]
+    columns = ["chance", "share", "images_low", "images_high"]
     table = read_table(path, ["augmentation", "size", "backbone", "metric", *INTERVAL, *columns])
     rows = []
     for backbone, cells in table[table["metric"] == "balanced_accuracy"].groupby("backbone", sort=False):
@@ -107,7 +107,7 @@ def _there(row: pd.Series) -> dict:
 
 
 def _warning(border: pd.Series) -> str:
-    if border["above_chance"]:
+    if border["images_low"] > border["chance"]:  # not where it is NaN
         return "sure"
     return "doubt" if border["share"] >= DOUBTED else ""
 
