@@ -131,9 +131,13 @@ def test_a_missing_table_is_named(tmp_path, capsys):
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_reliability_shows_every_class_as_trained_and_corrected(tree):
-    figure = figures_classes.reliability(tree, settings())
+def test_reliability_shows_every_class_as_trained_and_corrected(tree, tmp_path):
     table = pd.read_csv(tree / "tables/reliability.csv")
+    assert len(figures_classes.reliability(tree, settings()).axes) == 2 * (1 + len(CLASSES))  # a correction of nothing
+    table.loc[table["priors"] == "development", "confidence"] *= 0.9
+    (tmp_path / "tables").mkdir()
+    table.to_csv(tmp_path / "tables/reliability.csv", index=False)
+    figure = figures_classes.reliability(tmp_path, settings())
     assert len(figure.axes) == 2 * 2 * (1 + len(CLASSES))  # sizes, priors, highest probability and classes
     titles = {axes.get_title(): axes for axes in figure.axes}
     for name in (CLASSES[0], "all"):
