@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ganaug.analysis import figures_gan, figures_images, figures_scores
+from ganaug.analysis import figures_classes, figures_gan, figures_images, figures_scores
 from ganaug.analysis.figure_style import FigureSettings, size_positions
 from ganaug.analysis.figures import FIGURES
 from helpers.results_tree import CLASSES, GRID, make_figure, make_tables, make_tree
@@ -152,3 +152,25 @@ def test_a_missing_table_is_named(tmp_path, capsys):
     assert make_figure(tmp_path, "learning_curve", tmp_path) == 1
     assert "tables/cells.csv: missing" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_reliability_shows_every_class_as_trained_and_corrected(tree, tmp_path):
+    table = pd.read_csv(tree / "tables/reliability.csv")
+    assert len(figures_classes.reliability(tree, settings()).axes) == 2 * (1 + len(CLASSES))  # a correction of nothing
+    table.loc[table["priors"] == "development", "confidence"] *= 0.9
+    (tmp_path / "tables").mkdir()
+    table.to_csv(tmp_path / "tables/reliability.csv", index=False)
+    figure = figures_classes.reliability(tmp_path, settings())
+    assert len(figure.axes) == 2 * 2 * (1 + len(CLASSES))  # sizes, priors, highest probability and classes
+    titles = {axes.get_title(): axes for axes in figure.axes}
+    for name in (CLASSES[0], "all"):
+        axes = titles[f"{'highest' if name == 'all' else name}, 25 per class\ncorrected"]
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        rows = table[table["class"].eq(name) & table["priors"].eq("development") & table["size"].eq("25")]
+        rows = rows[rows["augmentation"] == "gan"]
+        drawn = dict(zip(*lines["gan"].get_data(), strict=True))
+        for _, bins in rows.groupby("bin_low"):
+            if bins["images"].sum() >= figures_classes.FEWEST:
+                confidence, accuracy = (np.average(bins[c], weights=bins["images"]) for c in ("confidence", "accuracy"))
+                nearest = min(drawn, key=lambda x, at=confidence: abs(x - at))
+                assert nearest == pytest.approx(confidence) and drawn[nearest] == pytest.approx(accuracy)

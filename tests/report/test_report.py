@@ -3,6 +3,7 @@
 import html
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from ganaug.analysis.figures import FIGURES
 from ganaug.cli import main
 from ganaug.report.content import problem_rows
 from helpers.pages import build, report, settings_of
-from helpers.results_tree import SMALL
+from helpers.results_tree import CLASSES, SMALL
 
 ODD = ["Viral Pneumonia", "<script>alert(1)</script>", 'A&B "quoted"']
 
@@ -62,7 +63,7 @@ def test_what_stands_beside_the_comparison_is_that_of_the_tables(built):
     assert all(shown(row, "value") in text for _, row in rates.iterrows())
     summary = pd.read_csv(root / "tables/summary.csv").query("metric in ('ece', 'brier')")
     assert all(shown(row) in text for _, row in summary.iterrows())  # of the classifiers as trained
-    calibration = pd.read_csv(root / "tables/calibration.csv")
+    calibration = pd.read_csv(root / "tables/calibration.csv").query("priors == 'training'")
     of_all = calibration[calibration["class"] == "all"]
     assert all(shown(row).replace("-", "−") in text for _, row in of_all.iterrows())
     assert all(f"] floor {row['floor']:.3f}" in text for _, row in of_all.dropna(subset="floor").iterrows())
@@ -132,6 +133,22 @@ def test_the_copy_test_is_said_to_tell_nothing_where_it_does(built, tmp_path):
     text = " ".join(report(root, SMALL, tmp_path, gan={"kimg": 40})[0].text.split())
     assert "(effect below 0.3): 3 of 3 at 25; 1 of 3 at all images." in text
     assert "Not flagged: 2 of 3 at all images." in text and "Flagged:" not in text and "None is" not in text
+
+
+def test_corrected_priors_are_shown_where_the_classes_are_not_alike(built, tmp_path):
+    root = shutil.copytree(built[0], tmp_path / "study")
+    assert "a correction changes nothing" in built[1].text
+    prevalence = pd.read_csv(root / "tables/prevalence.csv")
+    prevalence["development"] = prevalence["class"].map(dict(zip(CLASSES, (0.4, 0.3, 0.2, 0.1), strict=True)))
+    prevalence.to_csv(root / "tables/prevalence.csv", index=False)
+    calibration = pd.read_csv(root / "tables/calibration.csv")
+    corrected = calibration["priors"].eq("development")
+    calibration.loc[corrected, "mean"] = np.arange(corrected.sum()) / 10000
+    calibration.to_csv(root / "tables/calibration.csv", index=False)
+    text = report(root, SMALL, tmp_path, gan={"kimg": 40})[0].text
+    assert "In the test set they are not." in text and all(f"{share}%" in text for share in (40, 30, 20, 10))
+    shown = calibration[corrected & calibration["class"].eq("all")]
+    assert all(f"{row.mean:.3f}[{row.ci_low:.3f}, " in text.replace("−", "-") for row in shown.itertuples())
 
 
 def test_a_border_that_tells_the_class_is_warned_of_at_the_head(built, tmp_path):

@@ -48,14 +48,14 @@ def reliabilities(predictions: Mapping[tuple, Predictions], development: np.ndar
     priors: see `with_priors`. class: `all`, for the highest probability of each image; or a class, for its probability
     of every image, which is right where the image is of that class.
     """
-    parts = []
-    for cell, trained in predictions.items():
-        for priors in PRIORS:
-            for name, confidence, right in _confidences(with_priors(trained, priors, development)):
-                key = dict(zip(CELL, cell, strict=True)) | {"priors": priors, "class": name}
-                part = reliability(confidence, right)
-                parts.append(part.assign(**key)[[*key, *part.columns]])
-    return pd.concat(parts, ignore_index=True)
+    parts = {
+        (*cell, priors, name): reliability(confidence, right)
+        for cell, trained in predictions.items()
+        for priors in PRIORS
+        for name, confidence, right in _confidences(with_priors(trained, priors, development))
+    }
+    key = [*CELL, "priors", "class"]
+    return pd.concat(parts, names=key).reset_index(level=key).reset_index(drop=True)
 
 
 def calibrations(evidence: Evidence, development: np.ndarray) -> pd.DataFrame:

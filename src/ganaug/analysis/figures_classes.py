@@ -52,11 +52,11 @@ def _curves(results: Path, settings: FigureSettings, kind: str, x_label: str, y_
 def reliability(results: Path, settings: FigureSettings) -> Figure:
     """Share right against probability, a line per augmentation, at the smallest and the largest size.
 
-    Columns: the highest probability, then each class's. Rows: as trained and with corrected priors.
+    Columns: the highest probability, then each class's. Rows: as trained, and with corrected priors where they differ.
     """
     table = read_table(results / "tables" / "reliability.csv", BINS)
     columns = list(table["class"].unique())
-    rows = [(size, backbone, priors) for size, backbone in _rows(settings) for priors in PRIORS]
+    rows = [(size, backbone, priors) for size, backbone in _rows(settings) for priors in _priors(table)]
     figure, grid = panels(len(rows), len(columns), 2.3, 2.3)
     for (size, backbone, priors), line in zip(rows, grid, strict=True):
         cells = table[table["size"].eq(size) & table["backbone"].eq(backbone) & table["priors"].eq(priors)]
@@ -74,6 +74,13 @@ def reliability(results: Path, settings: FigureSettings) -> Figure:
     figure.supylabel("share right", fontsize=9)
     _legend(figure, grid, f"test predictions of {counted(settings)}; dotted: perfect calibration")
     return figure
+
+
+def _priors(table: pd.DataFrame) -> list[str]:
+    """Those to draw: one kind where the other says the same."""
+    trained, corrected = (table.loc[table["priors"] == name, "confidence"].to_numpy() for name in PRIORS)
+    same = len(trained) == len(corrected) and np.allclose(trained, corrected)
+    return list(PRIORS)[: 1 if same else 2]
 
 
 def _pooled(bins: pd.DataFrame) -> pd.DataFrame:

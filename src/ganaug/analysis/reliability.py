@@ -95,10 +95,9 @@ def squared_errors(probabilities: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
     """bin_low, bin_high, images, confidence (mean), accuracy (share right): a row per bin that holds images."""
-    table = pd.DataFrame({"bin": bin_of(confidence), "confidence": confidence, "accuracy": right.astype(float)})
-    found = table.groupby("bin").agg(
-        images=("bin", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
-    )
-    found.insert(0, "bin_low", found.index / BINS)
-    found.insert(1, "bin_high", (found.index + 1) / BINS)
-    return found.reset_index(drop=True)
+    bins = bin_of(confidence)
+    images = np.bincount(bins, minlength=BINS)
+    held = np.flatnonzero(images)
+    sums = (np.bincount(bins, values, BINS)[held] / images[held] for values in (confidence, right.astype(float)))
+    columns = (held / BINS, (held + 1) / BINS, images[held], *sums)
+    return pd.DataFrame(dict(zip(["bin_low", "bin_high", "images", "confidence", "accuracy"], columns, strict=True)))

@@ -1,5 +1,6 @@
 """The report's numbers about probabilities: prevalence of the classes, calibration as trained and with other priors."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -23,15 +24,18 @@ IN_WORDS = {"training": "as trained", "development": "corrected"}
 
 
 def probabilities(tables: Path, grid: Grid) -> dict:
-    """prevalence, whether the loss's weights are `alike` the development set's, rows and their columns, of_classes."""
+    """prevalence, rows and their columns, of_classes; alike: whether the development set's shares are the loss's, so
+    that rows with corrected priors would repeat the others and are left out."""
     prevalence = read_table(tables / "prevalence.csv", ["size", "class", *SHARES])
     cells = read_table(tables / "calibration.csv", ["augmentation", "size", "backbone", "priors", "metric", *INTERVAL])
+    alike = bool((prevalence["weighted"] - prevalence["development"]).abs().max() < 0.005)
+    priors = PRIORS[:1] if alike else PRIORS
     return {
         "prevalence": prevalence_rows(prevalence, grid),
-        "alike": bool((prevalence["weighted"] - prevalence["development"]).abs().max() < 0.005),
+        "alike": alike,
         "columns": list(OF_ALL.values()),
-        "rows": calibration_rows(cells, grid),
-        "of_classes": class_rows(cells, prevalence, grid),
+        "rows": calibration_rows(cells, grid, priors),
+        "of_classes": class_rows(cells, prevalence, grid, priors),
     }
 
 
@@ -46,31 +50,31 @@ def prevalence_rows(prevalence: pd.DataFrame, grid: Grid) -> list[dict]:
     ]
 
 
-def calibration_rows(cells: pd.DataFrame, grid: Grid) -> list[dict]:
+def calibration_rows(cells: pd.DataFrame, grid: Grid, priors: Sequence[str]) -> list[dict]:
     """Backbone, size, augmentation, priors and the metrics of all classes as text."""
     of_all = cells[cells["class"] == ALL].set_index(["backbone", "size", "augmentation", "priors", "metric"])
     return [
-        {"backbone": b, "size": s, "augmentation": a, "priors": IN_WORDS[priors]}
-        | {"values": [_cell(of_all, (b, s, a, priors, metric), grid) for metric in OF_ALL]}
+        {"backbone": b, "size": s, "augmentation": a, "priors": IN_WORDS[kind]}
+        | {"values": [_cell(of_all, (b, s, a, kind, metric), grid) for metric in OF_ALL]}
         for b in grid.backbones
         for s in grid.size_names
         for a in grid.augmentations
-        for priors in PRIORS
+        for kind in priors
     ]
 
 
-def class_rows(cells: pd.DataFrame, prevalence: pd.DataFrame, grid: Grid) -> list[dict]:
+def class_rows(cells: pd.DataFrame, prevalence: pd.DataFrame, grid: Grid, priors: Sequence[str]) -> list[dict]:
     """Backbone, class, share of the test set, quantity, priors and a value per augmentation; at the largest size."""
     largest = cells[cells["size"] == grid.size_names[-1]]
     largest = largest.set_index(["backbone", "class", "augmentation", "priors", "metric"])
     tested = prevalence.drop_duplicates("class").set_index("class")["test"]
     return [
-        {"backbone": b, "class": c, "test": number(tested[c]), "quantity": words, "priors": IN_WORDS[priors]}
-        | {"values": [_cell(largest, (b, c, a, priors, metric), grid) for a in grid.augmentations]}
+        {"backbone": b, "class": c, "test": number(tested[c]), "quantity": words, "priors": IN_WORDS[kind]}
+        | {"values": [_cell(largest, (b, c, a, kind, metric), grid) for a in grid.augmentations]}
         for b in grid.backbones
         for c in tested.index
         for metric, words in OF_CLASS.items()
-        for priors in PRIORS
+        for kind in priors
     ]
 
 
