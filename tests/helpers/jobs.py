@@ -116,7 +116,8 @@ def link(study: Path, folder: Path) -> None:
     """Make a folder like the study's, whose files are links to the study's; of raw images the whole folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(study.iterdir()):
-        if path.name == ".snakemake":
+        if path.name == ".snakemake":  # of Snakemake's notes a job reads one
+            link(path / "asked", folder / ".snakemake" / "asked")
             continue
         target = folder / path.name
         if path.is_dir() and path.name not in RAW:

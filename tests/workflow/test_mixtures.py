@@ -57,7 +57,7 @@ def test_results_of_other_settings_are_not_touched(study):
     told = run(study, other, "--touch", fails=True)
     assert told.count("epochs is 2, asked for is 4") == 3
     assert "make_tables: bootstrap_samples is 100, asked for is 200" in told
-    assert commanded(told) == ["--forcerun", "train_classifier", "make_tables"]
+    assert commanded(told) == ["--forcerun", "train_classifier", "check_lineage", "make_tables"]
     assert without_figures(dry_run(study, study=other)) == {"train_classifier": 3} | ANALYSIS  # Snakemake knows still
 
 

@@ -35,6 +35,7 @@ rule check_lineage:
 rule make_tables:
     input:
         lineage=LINEAGE,
+        checked=f"{RESULTS}/cells/lineage.provenance.json",  # else results of a version without it would lack it for ever
         predictions=lambda wildcards: all_cells("predictions.csv"),
         histories=lambda wildcards: all_cells("history.csv"),
         external=lambda wildcards: cells("predictions.csv", folder="external") if EXTERNAL else [],
