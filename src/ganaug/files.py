@@ -121,10 +121,7 @@ def check_folder(path: Path) -> None:
                     f"{part} is a link to {os.readlink(part)}, where nothing is; mount or make that, or remove the link"
                 )
             if part.exists() and not part.is_dir():
-                raise UserError(
-                    f"{part} is a file where a folder must be; move it away, or work in another folder (snakemake "
-                    "--directory)"
-                )
+                raise UserError(f"{part} is a file where a folder must be; move it away")
 
 
 def _make_folder(path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 AS_WRITTEN = ("title", "study", "published")  # settings that are text, not paths
 # In running text: a slash, a drive or a share that begins a path of two parts or more. An address of the web is none.
 _ABSOLUTE = re.compile(
-    r"(?<![\w./:\\…~])(?:file://)?(?:~?/|[A-Za-z]:[\\/]|\\\\)(?:[^\s/\\'\"<>|]+[/\\])+([^\s/\\'\"<>|]*)"
+    r"(?<![\w./:\\…~])(?:file://)?(?:~?/|[A-Za-z]:[\\/]|\\\\)(?:[^\s/\\'\"<>|]+[/\\])+([^\s/\\'\"<>|]+)[/\\]?"
 )
 _QUOTED = re.compile(r"""(['"])((?:file://)?(?:~?/|[A-Za-z]:[\\/]|\\\\)[^'"]+)\1""")  # names with spaces too
 

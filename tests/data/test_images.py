@@ -258,8 +258,8 @@ def test_a_background_of_most_pixels_leaves_the_film_its_range():
 
 def test_what_had_lost_its_depth_before_is_told():
     decoded = images.decode(encoded((picture(15) // 16).astype(np.uint16), "PNG"))
-    assert decoded.window.levels <= 16 and "few grey levels" in decoded.problems
-    assert "few grey levels" not in images.decode(encoded(picture(15).astype(np.uint16), "PNG")).problems
+    assert decoded.window.levels <= 16 and "few grey levels in the window" in decoded.problems
+    assert "few grey levels in the window" not in images.decode(encoded(picture(15).astype(np.uint16), "PNG")).problems
 
 
 def test_a_tiff_is_turned_and_its_first_page_taken():

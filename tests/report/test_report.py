@@ -108,7 +108,7 @@ def test_whether_trainings_had_converged_is_told(built, tmp_path):
     assert f"Warning: the trainings may have been too short. {said}" in text
     assert f"{said}; over the last 3 epochs the validation loss still fell in 24 of 45" in text
     change = (21 * 0.2 - 24 * 0.1) / 45
-    assert f"it changed by {change:+.3f} and validation balanced accuracy by +0.020 per epoch" in text
+    assert f"the validation loss changed by {change:+.3f} per epoch, and validation balanced accuracy by +0.020" in text
     for size, cell in (("25", "0 of 3+0.200"), ("all images", "3 of 3−0.100")):
         assert " ".join([size, *[cell] * len(SMALL["augmentations"])]) in text
     assert "0 of 6 GANs came nearest" not in text and "6 of 6 GANs came nearest to their training images" in text

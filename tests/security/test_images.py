@@ -94,11 +94,11 @@ def huge_bmp() -> bytes:
     [
         (many_scans, {"too large"}),
         (many_frames, {"used", "several frames", "wrong suffix", "palette"}),
-        (lambda: encoded(Image.new("I;16", (7000, 7000)), "PNG"), {"used", "16-bit", "few grey levels"}),
+        (lambda: encoded(Image.new("I;16", (7000, 7000)), "PNG"), {"used", "16-bit", "few grey levels in the window"}),
         (lambda: encoded(Image.new("RGBA", (7000, 7000)), "PNG"), {"used", "RGBA"}),
         (
             lambda: encoded(Image.new("F", (5000, 5000)), "TIFF"),
-            {"used", "float", "few grey levels", "wrong suffix"},
+            {"used", "float", "few grey levels in the window", "wrong suffix"},
         ),
         (lambda: encoded(Image.new("L", (7100, 7100)), "PNG"), {"too large"}),
         (lambda: encoded(Image.new("L", (70_000, 1)), "PNG"), {"too large"}),
@@ -162,7 +162,7 @@ def small(**options) -> bytes:
 
 
 WIDTH, HEIGHT, STRIP_OFFSETS, STRIP_BYTES, TILE_WIDTH, TILE_HEIGHT = 256, 257, 273, 279, 322, 323
-USED = {"used", "few grey levels"}
+USED = {"used", "few grey levels in the window"}
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ FIGURES = {
     "near_copies": ["data/distances.csv", "data/near_copies.json"],
     "roc": ["tables/curves.csv"],
     "precision_recall": ["tables/curves.csv"],
-    "reliability": ["tables/reliability.csv"],
+    "reliability": ["tables/reliability.csv", "tables/prevalence.csv"],
 }
 if RATIOS:
     FIGURES["ratio_sweep"] = ["tables/ratio_sweep.csv"]

@@ -65,12 +65,20 @@ def asked_file():
         try:
             if not path.is_file():
                 write_json(path, told)
-            elif Path(LINEAGE).is_file() and read_json(LINEAGE).get("asked") != digest:
+            elif Path(LINEAGE).is_file() and last_asked() != digest:
                 path.touch()
         except (OSError, UserError):
             if "GANAUG_PLAN" not in os.environ:  # study.py looks at a folder that may be a colleague's
                 raise
     return local(str(path))
+
+
+def last_asked():
+    """What the last check was asked for; None where its file is spoilt."""
+    try:
+        return read_json(LINEAGE).get("asked")
+    except ValueError:
+        return None
 
 
 def refuse_mixture():

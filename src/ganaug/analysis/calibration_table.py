@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ganaug.analysis.class_priors import corrected
+from ganaug.analysis.class_priors import PRIORS, corrected
 from ganaug.analysis.inference import Evidence
 from ganaug.analysis.metrics import Predictions, label_numbers
 from ganaug.analysis.reliability import Gaps, reliability, squared_errors
@@ -14,8 +14,6 @@ from ganaug.analysis.resampling import mean_interval, overlap_of
 from ganaug.analysis.results import CELL
 
 ALL = "all"  # in the column of classes: the highest probability, whatever its class
-PRIORS = ("training", "development")
-MOVED = ("ece", "rms_debiased")  # errors that drawn images make too high, for in a draw chance counts twice
 RANGES = {"brier": (0.0, 2.0), "rms_debiased": (-1.0, 1.0)}
 COLUMNS = ["augmentation", "size", "backbone", "priors", "class", "metric", "mean", "ci_low", "ci_high", "replicates"]
 COLUMNS += ["interval", "floor"]
@@ -92,8 +90,6 @@ def _rows(cells: list[Predictions | None], evidence: Evidence, size: str, drawn:
     for name, metric in next((m for m in measured if m is not None), {}):
         found = np.stack([nothing if m is None else m[name, metric] for m in measured], 1)
         values, samples = found[0], found[1:]
-        if metric in MOVED:
-            samples = samples + (values - samples.mean(0))
         overlap = overlap_of(size, evidence.settings.validation_share)
         confidence, limits = evidence.settings.confidence, RANGES.get(metric, (0.0, 1.0))
         mean, low, high, method = mean_interval(values, samples, evidence.draws, confidence, overlap)

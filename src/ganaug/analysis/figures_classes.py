@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ganaug.analysis.class_priors import PRIORS, alike
 from ganaug.analysis.figure_style import FigureSettings, counted, panels, say_missing, series_style, size_title
 from ganaug.analysis.results import read_table
 
 FEWEST = 20  # predictions in a bin of the reliability plot, summed over replicates
 CURVES = ["augmentation", "size", "backbone", "class", "curve", "x", "y", "ci_low", "ci_high"]
 BINS = ["augmentation", "size", "backbone", "priors", "class", "bin_low", "images", "confidence", "accuracy"]
-PRIORS = {"training": "as trained", "development": "corrected"}
 
 
 def roc(results: Path, settings: FigureSettings) -> Figure:
@@ -56,7 +56,9 @@ def reliability(results: Path, settings: FigureSettings) -> Figure:
     """
     table = read_table(results / "tables" / "reliability.csv", BINS)
     columns = list(table["class"].unique())
-    rows = [(size, backbone, priors) for size, backbone in _rows(settings) for priors in _priors(table)]
+    same = alike(read_table(results / "tables" / "prevalence.csv", ["weighted", "development"]))
+    kinds = list(PRIORS)[: 1 if same else 2]
+    rows = [(size, backbone, priors) for size, backbone in _rows(settings) for priors in kinds]
     figure, grid = panels(len(rows), len(columns), 2.3, 2.3)
     for (size, backbone, priors), line in zip(rows, grid, strict=True):
         cells = table[table["size"].eq(size) & table["backbone"].eq(backbone) & table["priors"].eq(priors)]
@@ -74,13 +76,6 @@ def reliability(results: Path, settings: FigureSettings) -> Figure:
     figure.supylabel("share right", fontsize=9)
     _legend(figure, grid, f"test predictions of {counted(settings)}; dotted: perfect calibration")
     return figure
-
-
-def _priors(table: pd.DataFrame) -> list[str]:
-    """Those to draw: one kind where the other says the same."""
-    trained, corrected = (table.loc[table["priors"] == name, "confidence"].to_numpy() for name in PRIORS)
-    same = len(trained) == len(corrected) and np.allclose(trained, corrected)
-    return list(PRIORS)[: 1 if same else 2]
 
 
 def _pooled(bins: pd.DataFrame) -> pd.DataFrame:

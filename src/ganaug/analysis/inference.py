@@ -45,16 +45,12 @@ class Evidence:
         self.samples = {cell: resampled_scores(p, self.draws.images) for cell, p in predictions.items()}
 
     def values(self, augmentation: str, size: str, backbone: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """([R], [B, R]): the metric of every replicate, on the test images and on the drawn ones; NaN if missing.
-
-        The calibration error of drawn images is too high, for in a draw chance moves the bins a second time; its mean
-        over the draws is moved to the error on the test images.
-        """
+        """([R], [B, R]): the metric of every replicate, on the test images and on the drawn ones; NaN if missing."""
         cells = [(augmentation, size, replicate, backbone) for replicate in self.settings.replicate_numbers]
         nothing = np.full(len(self.draws.uniform), np.nan)
         values = np.array([self.scores[cell][metric] if cell in self.scores else np.nan for cell in cells])
         samples = np.stack([self.samples[cell][metric] if cell in self.samples else nothing for cell in cells], 1)
-        return values, samples + (values - samples.mean(0)) if metric == "ece" else samples
+        return values, samples
 
     def replicates(self, size: str, backbone: str, *augmentations: str) -> list[int]:
         """The replicates whose cells of all these augmentations are there."""

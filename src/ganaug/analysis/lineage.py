@@ -77,7 +77,11 @@ def differences(jobs: list[dict], made: list["Provenance"], results: Path) -> li
     made: the provenance of each job. What a job read is compared with what the others of the jobs have written.
     """
     wrote = {path: digest for record in made for path, digest in record.outputs.items()}
-    given = {path: sha256_of(Path(path)) for job in jobs for path in job["given"] if Path(path).is_file()}
+    given = {
+        path: sha256_of(Path(path))
+        for path in sorted({path for job in jobs for path in job["given"]})
+        if Path(path).is_file()
+    }
     found = []
     for number, (job, record) in enumerate(zip(jobs, made, strict=True)):
         what = other_settings(job, record) + other_code(job, record)
@@ -112,7 +116,10 @@ def digest_of(made: list[Provenance]) -> str:
 
 def last_check(results: Path) -> list[str | None]:
     """What was asked for and the digest of what was there when this stage was last content."""
-    told = read_json(results / CHECK)
+    try:
+        told = read_json(results / CHECK)
+    except (OSError, ValueError):  # not there, or spoilt: the check will write the file anew
+        return [None, None]
     return [told.get("asked"), told.get("results")]
 
 

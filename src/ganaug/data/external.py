@@ -49,7 +49,12 @@ def run(args: argparse.Namespace) -> None:
     classes = settings.classes or sorted(own["class"].unique())
     distance = read_json(args.near_copies)["distance"]
     reading = manifest.Settings(
-        *(settings.source, None, settings.max_bad_share, distance, settings.follow_links, settings.not_films),
+        source=settings.source,
+        classes=None,
+        max_bad_share=settings.max_bad_share,
+        near_copy_distance=distance,
+        follow_links=settings.follow_links,
+        not_films=settings.not_films,
         resolution=settings.resolution,
     )
     found, problems, *_ = manifest.make_manifest(args.data_root, reading)

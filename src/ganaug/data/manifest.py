@@ -150,7 +150,7 @@ SCALED = ("16-bit", "32-bit", "8-bit signed", "float")
 # What is done about a file that can be used.
 ACTIONS = {
     **dict.fromkeys(SCALED, "scaled to 8 bits"),
-    "few grey levels": "used; the file has lost its depth before, or is blank",
+    "few grey levels in the window": "used; the file has lost its depth before",
     "much outside the window": "used; look whether the window suits",
     "colour": "converted to grey",
     "palette": "converted to grey",

@@ -33,7 +33,10 @@ class Window:
     @property
     def problems(self) -> list[str]:
         """What is odd about the result."""
-        odd = {"few grey levels": self.levels < MIN_LEVELS, "much outside the window": self.outside > MAX_OUTSIDE}
+        odd = {
+            "few grey levels in the window": self.levels < MIN_LEVELS,
+            "much outside the window": self.outside > MAX_OUTSIDE,
+        }
         return [problem for problem, is_so in odd.items() if is_so]
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.calibration_table import ALL, PRIORS
+from ganaug.analysis.calibration_table import ALL
+from ganaug.analysis.class_priors import PRIORS, alike
 from ganaug.analysis.results import Grid, read_table, row_of
 from ganaug.report.content import INTERVAL, MISSING, number, shown
 from ganaug.report.fidelity import percent
@@ -20,7 +21,6 @@ OF_ALL = {
     "brier": "Brier score",
 }
 OF_CLASS = {"mean_probability": "mean probability", "rms_debiased": "debiased error"}
-IN_WORDS = {"training": "as trained", "development": "corrected"}
 
 
 def probabilities(tables: Path, grid: Grid) -> dict:
@@ -28,11 +28,11 @@ def probabilities(tables: Path, grid: Grid) -> dict:
     that rows with corrected priors would repeat the others and are left out."""
     prevalence = read_table(tables / "prevalence.csv", ["size", "class", *SHARES])
     cells = read_table(tables / "calibration.csv", ["augmentation", "size", "backbone", "priors", "metric", *INTERVAL])
-    alike = bool((prevalence["weighted"] - prevalence["development"]).abs().max() < 0.005)
-    priors = PRIORS[:1] if alike else PRIORS
+    same = alike(prevalence)
+    priors = list(PRIORS)[: 1 if same else 2]
     return {
         "prevalence": prevalence_rows(prevalence, grid),
-        "alike": alike,
+        "alike": same,
         "columns": list(OF_ALL.values()),
         "rows": calibration_rows(cells, grid, priors),
         "of_classes": class_rows(cells, prevalence, grid, priors),
@@ -54,7 +54,7 @@ def calibration_rows(cells: pd.DataFrame, grid: Grid, priors: Sequence[str]) -> 
     """Backbone, size, augmentation, priors and the metrics of all classes as text."""
     of_all = cells[cells["class"] == ALL].set_index(["backbone", "size", "augmentation", "priors", "metric"])
     return [
-        {"backbone": b, "size": s, "augmentation": a, "priors": IN_WORDS[kind]}
+        {"backbone": b, "size": s, "augmentation": a, "priors": PRIORS[kind]}
         | {"values": [_cell(of_all, (b, s, a, kind, metric), grid) for metric in OF_ALL]}
         for b in grid.backbones
         for s in grid.size_names
@@ -69,7 +69,7 @@ def class_rows(cells: pd.DataFrame, prevalence: pd.DataFrame, grid: Grid, priors
     largest = largest.set_index(["backbone", "class", "augmentation", "priors", "metric"])
     tested = prevalence.drop_duplicates("class").set_index("class")["test"]
     return [
-        {"backbone": b, "class": c, "test": number(tested[c]), "quantity": words, "priors": IN_WORDS[kind]}
+        {"backbone": b, "class": c, "test": number(tested[c]), "quantity": words, "priors": PRIORS[kind]}
         | {"values": [_cell(largest, (b, c, a, kind, metric), grid) for a in grid.augmentations]}
         for b in grid.backbones
         for c in tested.index

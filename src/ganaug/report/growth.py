@@ -7,10 +7,10 @@ import pandas as pd
 
 from ganaug.analysis.pairs import NO_AUGMENTATION
 from ganaug.analysis.results import Grid, read_table, row_of
+from ganaug.analysis.scaling import TOLD
 from ganaug.report.content import INTERVAL, MISSING, lost, number
 
 COLUMNS = ["augmentation", "backbone", "quantity", "size", "value", "ci_low", "ci_high", "p", "beyond", "note"]
-TOLD = 3  # sizes from which a correlation, a law and a worth are shown; tables/scaling.csv marks those of fewer
 
 
 def growth(tables: Path, grid: Grid, alpha: float) -> dict:
