@@ -121,11 +121,42 @@ def test_one_group_for_all_is_refused(tmp_path):
         read_groups(table(tmp_path / "g.csv", IMAGES, ["me"] * 24))
 
 
-def test_some_unknown_groups_are_listed(root, tmp_path):
-    groups = table(tmp_path / "g.csv", IMAGES, ["unknown"] * 3 + [f"p{i}" for i in range(21)])
+@pytest.mark.parametrize(("written", "count"), [("unknown", 3), (" NA", 4)])
+def test_images_of_an_unknown_group_have_none(root, tmp_path, written, count):
+    groups = table(tmp_path / "g.csv", IMAGES, [written] * count + [f"p{i}" for i in range(24 - count)])
     assert study(root, groups, tmp_path / "out") == 0
     problems = pd.read_csv(tmp_path / "out/p.csv")
-    assert list(problems.loc[problems["problem"] == "group 'unknown' in data.groups", "file"]) == IMAGES[:3]
+    assert list(problems.loc[problems["problem"] == "no group in data.groups", "file"]) == IMAGES[:count]
+    assert pd.read_csv(tmp_path / "out/m.csv")["known_group"].notna().sum() == 24 - count
+
+
+def test_a_group_that_may_be_unknown_is_one_and_is_listed(root, tmp_path):
+    groups = table(tmp_path / "g.csv", IMAGES, ["0"] * 3 + [f"{i}" for i in range(1, 22)])
+    assert study(root, groups, tmp_path / "out") == 0
+    problems = pd.read_csv(tmp_path / "out/p.csv")
+    assert list(problems.loc[problems["problem"] == "group '0' in data.groups", "file"]) == IMAGES[:3]
+
+
+@pytest.mark.parametrize(("way", "other"), [("a0", "A0"), ("1", "1.0"), ("é", "É")])
+def test_a_group_written_in_two_ways_is_refused(tmp_path, way, other):
+    with pytest.raises(UserError, match=r"writes groups that look like one in two ways"):
+        read_groups(table(tmp_path / "g.csv", IMAGES, [way, other] + [f"p{i}" for i in range(22)]))
+
+
+def test_spaces_and_unicode_forms_make_no_other_group(tmp_path):
+    groups = ["A0 ", "A0", unicodedata.normalize("NFD", "é"), "é"] + [f"p{i}" for i in range(20)]
+    assert read_groups(table(tmp_path / "g.csv", IMAGES, groups)).nunique() == 22
+
+
+@pytest.mark.parametrize(("gone", "status"), [(4, 0), (5, 1)])
+def test_a_table_may_name_a_few_images_that_are_gone(root, tmp_path, capsys, gone, status):
+    names = [*IMAGES, *(f"A/gone{i}.png" for i in range(gone))]
+    groups = table(tmp_path / "g.csv", names, [f"p{i // 2}" for i in range(len(names))])
+    assert study(root, groups, tmp_path / "out") == status
+    if status:
+        assert "data.groups names files that are not there: 'A/gone0.png'" in capsys.readouterr().err
+    else:
+        assert (pd.read_csv(tmp_path / "out/p.csv")["problem"] == "in data.groups: fits no image").sum() == gone
 
 
 def test_two_names_of_one_file_in_two_groups_are_refused(root):

@@ -63,7 +63,7 @@ def test_what_was_planted_is_counted_by_class_and_named(results):
         "in a group of over 5 % of its class kept 0 20 (8.3%) 0 0",
     ]
     assert all(row in text for row in rows)
-    assert f"Mind: of some classes far more images are {SMALL} than of others." in text
+    assert f"Mind: far more images of some classes than of others have this finding: {SMALL}." in text
     assert f"the class {A} looks inverted: kept; as the negative of that of {B}." in text
     assert (
         "1 pair of near-copies has two labels: one film in two classes, or two people whose films look alike." in text

@@ -135,6 +135,16 @@ def test_the_copy_test_is_said_to_tell_nothing_where_it_does(built, tmp_path):
     assert "Not flagged: 2 of 3 at all images." in text and "Flagged:" not in text and "None is" not in text
 
 
+def test_a_size_that_uses_most_of_a_class_is_told_to_share_its_images(built, tmp_path):
+    assert "spread is not widened" not in built[1].text
+    root = shutil.copytree(built[0], tmp_path / "study")
+    data = pd.read_csv(root / "tables/data.csv")
+    for pool, told in ((50, False), (40, True)):  # of size 25
+        data.assign(pool=[pool, *[1000] * (len(data) - 1)]).to_csv(root / "tables/data.csv", index=False)
+        text = report(root, SMALL, tmp_path, gan={"kimg": 40})[0].text
+        assert ("62% of the development set is used at 25 per class: there too" in text) == told
+
+
 def test_corrected_priors_are_shown_where_the_classes_are_not_alike(built, tmp_path):
     root = shutil.copytree(built[0], tmp_path / "study")
     assert "a correction changes nothing" in built[1].text
@@ -146,7 +156,9 @@ def test_corrected_priors_are_shown_where_the_classes_are_not_alike(built, tmp_p
     calibration.loc[corrected, "mean"] = np.arange(corrected.sum()) / 10000
     calibration.to_csv(root / "tables/calibration.csv", index=False)
     text = report(root, SMALL, tmp_path, gan={"kimg": 40})[0].text
-    assert "In the test set they are not." in text and all(f"{share}%" in text for share in (40, 30, 20, 10))
+    assert "In the test set the classes are not equally frequent." in text and all(
+        f"{share}%" in text for share in (40, 30, 20, 10)
+    )
     shown = calibration[corrected & calibration["class"].eq("all")]
     assert all(f"{row.mean:.3f}[{row.ci_low:.3f}, " in text.replace("−", "-") for row in shown.itertuples())
 

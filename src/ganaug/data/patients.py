@@ -18,13 +18,16 @@ MAX_WITHOUT = 0.2
 NAMED = 10  # files named in a message
 EXAMPLES = 2  # names of each kind in a message
 # What stands for "not known" in a table, in small letters.
-UNKNOWN = {"unknown", "na", "n/a", "nan", "none", "null", "nil", "missing", "0", "-1", "-", "?", "", "anonymous"}
+UNKNOWN = {"unknown", "na", "n/a", "nan", "none", "null", "nil", "missing", "-", "?", "", "anonymous"}
+MAYBE_UNKNOWN = {"0", "-1"}  # or the number of a patient
 
 
 def read_groups(path: Path) -> pd.Series:
-    """Group by name of file, from a CSV with the columns file and group; names as they stand there.
+    """Group by name of file, from a CSV with the columns file and group; names of files as they stand there.
 
-    Raises UserError where the table can't be read, puts a file in two groups, or says nothing about groups.
+    Groups are compared without spaces around them and in Unicode's form NFC. What stands for "not known" is no group.
+    Raises UserError where the table can't be read, puts a file in two groups, says nothing about groups, or writes
+    groups that look like one in two ways.
     """
     try:
         table = read_csv(path, dtype=str)
@@ -33,16 +36,26 @@ def read_groups(path: Path) -> pd.Series:
     if not {"file", "group"} <= set(table.columns):
         raise UserError(f"data.groups: {path} has the columns {', '.join(table.columns)}; it needs file and group")
     table = table.dropna(subset=["file"])
+    table["group"] = [_nfc(group.strip()) for group in table["group"].fillna("")]
     contradictory = table.drop_duplicates(["file", "group"])["file"]
     if contradictory.duplicated().any():
         raise _in_two_groups(str(path), contradictory[contradictory.duplicated()].iloc[0])
-    _check_values(path, table["group"].fillna(""))
-    return table.drop_duplicates("file").set_index("file")["group"].dropna()
+    _check_values(path, table["group"])
+    groups = table.drop_duplicates("file").set_index("file")["group"]
+    return groups[[group.lower() not in UNKNOWN for group in groups]]
 
 
 def _check_values(path: Path, values: pd.Series) -> None:
-    """Raises UserError for a table that has no group, or one group for everything."""
-    counts = values.str.strip().value_counts()
+    """Raises UserError for a table that has no group, one group for everything, or a group written in two ways."""
+    counts = values.value_counts()
+    ways = counts.index.to_series().groupby(lambda group: group.casefold().removesuffix(".0")).agg(list)
+    several = [names for names in ways if len(names) > 1]
+    if several:
+        told = "; ".join(" and ".join(map(repr, sorted(names))) for names in several[:NAMED])
+        raise UserError(
+            f"data.groups: {path} writes groups that look like one in two ways: {told}. Write each patient in one way, "
+            "or, where they are different patients, in ways that differ in more than capitals or a .0 at the end"
+        )
     if len(values) < 2 or not (len(counts) == 1 or all(map(means_unknown, counts.index))):
         return
     told = ", ".join(f"{value!r} ({count})" for value, count in counts.items())
@@ -54,8 +67,8 @@ def _check_values(path: Path, values: pd.Series) -> None:
 
 
 def means_unknown(group: str) -> bool:
-    """Whether a group's name stands for a group that is not known."""
-    return group.strip().lower() in UNKNOWN
+    """Whether a group's name stands, or may stand, for a group that is not known."""
+    return group.strip().lower() in UNKNOWN | MAYBE_UNKNOWN
 
 
 def _in_two_groups(table: str, name: str) -> UserError:
@@ -110,10 +123,13 @@ def _clean(name: str) -> str:
 
 
 def check_names(misfits: dict[str, str], files: list[str], root: Path) -> None:
-    """Raises UserError where the table names files of the study's classes that are not there; of others it may."""
+    """Raises UserError where more than MAX_WITHOUT as many names as images fit none, though of the study's classes.
+
+    Few may: a table lists films that somebody has removed since.
+    """
     folders = {_nfc(file.partition("/")[0]) for file in files}
     gone = sorted(name for name in misfits if _below(name, root).partition("/")[0] in folders)
-    if gone:
+    if len(gone) > MAX_WITHOUT * len(files):
         named = ", ".join(map(repr, gone[:NAMED])) + (f" and {len(gone) - NAMED} more" if gone[NAMED:] else "")
         raise UserError(f"data.groups names files that are not there: {named}; write them as {files[0]!r}")
 

@@ -14,6 +14,7 @@ from ganaug.report import convergence
 from ganaug.report.fidelity import fidelity_rows, memorisation_rows, percent
 
 PRIMARY = "balanced_accuracy"
+CROWDED = 0.5  # share of a class that a size may use before its replicates are told to share images
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]
 VERDICTS = ("better", "worse", "equivalent", "undecided", "missing")
 MISSING = {"mean": "missing", "interval": "", "verdict": ""}
@@ -38,6 +39,7 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "problems": (problems := problem_rows(results / "data" / "problems.csv")),
         "skipped": any(row["problem"].startswith("in a folder ") for row in problems),
         "subsets": subset_rows(read_table(tables / "subsets.csv", ["size", "side", "class", "images"]), grid),
+        "crowded": crowded_sizes(data, grid),
         "test_images": test_images,
         "typical_accuracy": f"{typical:.2f}",
         "test_error": f"{math.sqrt(typical * (1 - typical) / test_images):.3f}",
@@ -55,6 +57,15 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "gan_convergence": convergence.gans(tables / "gan_convergence.csv") if synthetic else None,
         "short_columns": [f"{a} − {b}" for a, b in short_comparisons(grid, synthetic)],
     }
+
+
+def crowded_sizes(data: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Sizes that use more than CROWDED of a class's images, with the share: their replicates are no independent draws.
+
+    data: images of each class in the development set, in the column pool.
+    """
+    shares = [(size, size / data["pool"].min()) for size in grid.sizes if size != "all"]
+    return [{"size": size, "share": percent(round(share, 2))} for size, share in shares if share > CROWDED]
 
 
 def count_groups(results: Path) -> int:
