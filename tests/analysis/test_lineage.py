@@ -1,13 +1,17 @@
 """What made every result, by its provenance, beside what the study asks for: what was planted is found and named."""
 
 import json
+import shutil
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from ganaug.analysis import lineage
 from ganaug.cli import main
 from ganaug.errors import UserError
 from ganaug.files import read_json, sha256_of, write_json
+from ganaug.imports import digest_of_stage
 
 CELLS = ["none", "gan", "gan@0.5", "synthetic-only", "border-only"]
 
@@ -199,6 +203,45 @@ def test_a_file_of_the_users_that_has_changed_is_named(study, tmp_path, capsys):
     )
     study["jobs"][0]["given"] = []
     assert f"make_manifest manifest: read another {groups}\n" in told(study, capsys)
+
+
+def test_weights_of_a_file_of_the_users_are_of_the_study_until_the_file_changes(study, tmp_path, capsys):
+    """By the provenance that the stage itself writes."""
+    file, root = tmp_path / "r18.safetensors", study["root"]
+    save_file({"a": torch.arange(3.0)}, file)
+    settings = {"backbone": "resnet18", "source": str(file), "sha256": None}
+    asked(study, "prepare_weights", "weights/r18", [], ["r18.safetensors"], [file], **settings)
+    job = study["jobs"][-1]
+    job |= {"seed": None, "code": digest_of_stage("prepare_weights")}
+    written = ["--weights", str(root / job["outputs"][0]), "--provenance", str(root / job["provenance"])]
+    assert main(["prepare_weights", "--settings", json.dumps(settings), "--file", str(file), *written]) == 0
+    assert run(study)[0] == 0
+    (root / "cells/lineage.json").unlink()
+    save_file({"a": torch.arange(4.0)}, file)
+    assert f"prepare_weights weights/r18: read another {file}" in told(study, capsys)
+
+
+def test_a_table_that_its_job_did_not_write_is_named(study, capsys):
+    """As one that somebody has edited, or copied from another cell."""
+    cells = [f"cells/{name}/size-5/replicate-1/net" for name in ("none", "gan")]
+    for number, cell in enumerate(cells):
+        table = study["root"] / cell / "predictions.csv"
+        table.write_text(f"file,label\n{number}.png,1\n")
+        change(study, cell, outputs={str(table): sha256_of(table)})
+    assert run(study)[0] == 0
+    (study["root"] / "cells/lineage.json").unlink()
+    shutil.copyfile(study["root"] / cells[1] / "predictions.csv", study["root"] / cells[0] / "predictions.csv")
+    said = told(study, capsys)
+    assert f"  train_classifier {cells[0]}: {cells[0]}/predictions.csv is not what the job wrote\n" in said
+    assert f"  --forcerun {study['root'] / cells[0]}/provenance.json\n" in said and said.count("is not what") == 1
+
+
+def test_a_study_that_was_renamed_with_its_folder_is_the_same(study, capsys):
+    study["root"] = study["root"].rename(study["root"].with_name("other"))
+    assert run(study)[0] == 0
+    (study["root"] / "cells/lineage.json").unlink()
+    change(study, "gan/size-5/replicate-1", train_npy="other")
+    assert "train_gan gan/size-5/replicate-1: read another subsets/size-5/replicate-1/train.npy" in told(study, capsys)
 
 
 def test_results_that_a_user_has_accepted_of_other_code_are_of_the_study(study, capsys):

@@ -22,8 +22,9 @@ rule prepare_weights:
     params:
         code=code("prepare_weights"),
         settings=lambda wildcards: json.dumps(weights_of(wildcards.backbone), sort_keys=True),
+        file=lambda wildcards, input: f"--file {quote(input.file)}" if input.file else "",
     shell:
-        "python -m ganaug prepare_weights --settings {params.settings:q} --weights {output.weights}"
+        "python -m ganaug prepare_weights --settings {params.settings:q} {params.file} --weights {output.weights}"
         " --provenance {output.provenance} --log {log}"
 
 

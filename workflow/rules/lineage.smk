@@ -96,7 +96,8 @@ def refuse_mixture():
 def asked_of_analysis():
     """What is asked for of the check and of the tables: that they are of what lies there."""
     check = {"rule": "check_lineage", "wildcards": {}, "outputs": [LINEAGE, f"{RESULTS}/cells/lineage.provenance.json"]}
-    tables = {"rule": "make_tables", "wildcards": {}, "outputs": [f"{RESULTS}/tables/provenance.json"]}
+    written = expand(f"{RESULTS}/tables/{{file}}", file=[*(f"{name}.csv" for name in TABLES), "provenance.json"])
+    tables = {"rule": "make_tables", "wildcards": {}, "outputs": written}
     return [asked_of(check, [asked_file()]), asked_of(tables, [LINEAGE])]
 
 

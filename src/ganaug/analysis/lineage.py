@@ -1,10 +1,10 @@
 """Stage check_lineage: that all results are of one study, by their provenance.
 
 For every job whose results the tables come from, its provenance is compared with what the study asks for: settings,
-seed, code, and the hashes of what the job read with the hashes of what the jobs before have written. How a file came to
-be there does not matter: from an earlier study of the same name, from another version, copied, or marked as up to date
-by Snakemake's --touch. Threads, machine and device are not compared: they change the last digits of a result, and not
-what it is a result of.
+seed, code, and the hashes of what the job read with the hashes of what the jobs before have written. Tables that lie
+there (.csv) are compared with what the job wrote. How a file came to be there does not matter: from an earlier study of
+the same name, from another version, copied, or marked as up to date by Snakemake's --touch. Threads, machine and device
+are not compared: they change the last digits of a result, and not what it is a result of.
 
 The workflow writes down what is asked for, by its own rules. Below `jobs` is a record per job: name; rule; provenance,
 outputs and inputs (paths, which count from the folder of the results); given (files that the user named); settings;
@@ -90,6 +90,7 @@ def differences(jobs: list[dict], made: list["Provenance"], results: Path) -> li
             what += [] if check == last_check(results) else ["is of other results than the study's"]
         else:
             what += other_files(job, record, wrote, given)
+        what += other_tables(job, record, results)
         if what:
             found.append(Difference(job, what, record.code is None))
     return found
@@ -124,11 +125,11 @@ def last_check(results: Path) -> list[str | None]:
 
 
 def read_provenance(results: Path, job: dict) -> Provenance:
-    path, study = results / job["provenance"], "/".join(results.absolute().parts[-2:]) + "/"
+    path = results / job["provenance"]
     if not path.is_file():
         raise UserError(f"{path}: missing; the job that writes it has not finished. Run the study again")
 
-    def files(hashes: dict[str, str], own: bool) -> dict[str, str]:
+    def files(hashes: dict[str, str], study: str, own: bool) -> dict[str, str]:
         """Jobs differ in what lies before the study's folder. The hash of a folder is none."""
         parts = [(name, *name.rpartition(study)[1:], digest) for name, digest in hashes.items() if digest != "folder"]
         return {below if own else name: digest for name, ours, below, digest in parts if bool(ours) == own}
@@ -136,10 +137,17 @@ def read_provenance(results: Path, job: dict) -> Provenance:
     try:
         found = read_json(path)
         inputs, outputs, code = found["inputs"], found["outputs"], found.get("accepted_for", found.get("code"))
-        own, written, given = files(inputs, True), files(outputs, True), files(inputs, False)
+        study = folder_of_then(job, outputs) or "/".join(results.absolute().parts[-2:]) + "/"
+        own, written, given = files(inputs, study, True), files(outputs, study, True), files(inputs, study, False)
         return Provenance(dict(found["settings"]), found["seed"], code, own, written, given)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no provenance ({error!r}); delete the file and run the study again") from None
+
+
+def folder_of_then(job: dict, outputs: dict[str, str]) -> str | None:
+    """`results/…/` as the study was named when a job wrote its outputs; None where that is not known."""
+    folders = (name.removesuffix(path) for name in outputs for path in job["outputs"] if name.endswith(f"/{path}"))
+    return next(("/".join(Path(folder).parts[-2:]) + "/" for folder in folders), None)
 
 
 def other_settings(job: dict, record: Provenance) -> list[str]:
@@ -177,6 +185,13 @@ def other_files(job: dict, record: Provenance, wrote: dict[str, str], given: dic
         *(f"read another {path}" for path in sorted({*other, *changed})),
         *(f"did not read {path}" for path in sorted(unread)),
     ]
+
+
+def other_tables(job: dict, record: Provenance, results: Path) -> list[str]:
+    """Tables alone: they are read by their place in the folder, and hashing them takes no time to speak of."""
+    there = [path for path in job["outputs"] if path.endswith(".csv") and (results / path).is_file()]
+    other = [path for path in there if sha256_of(results / path) != record.outputs.get(path)]
+    return [f"{path} is not what the job wrote" for path in sorted(other)]
 
 
 def message(found: list[Difference], jobs: list[dict], results: Path) -> str:
