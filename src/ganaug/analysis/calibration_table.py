@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ganaug.analysis.class_priors import PRIORS, corrected
+from ganaug.analysis.class_priors import corrected
 from ganaug.analysis.inference import Evidence
 from ganaug.analysis.metrics import Predictions, label_numbers
 from ganaug.analysis.reliability import Gaps, reliability, squared_errors
 from ganaug.analysis.resampling import mean_interval, overlap_of
-from ganaug.analysis.results import CELL
+from ganaug.analysis.results import ALL, CELL, PRIORS
 
-ALL = "all"  # in the column of classes: the highest probability, whatever its class
 RANGES = {"brier": (0.0, 2.0), "rms_debiased": (-1.0, 1.0)}
 COLUMNS = ["augmentation", "size", "backbone", "priors", "class", "metric", "mean", "ci_low", "ci_high", "replicates"]
 COLUMNS += ["interval", "floor"]

@@ -5,10 +5,6 @@ import pandas as pd
 
 from ganaug.analysis.metrics import Predictions
 
-# Priors of the probabilities, as tables name them, with the words to show for them.
-PRIORS = {"training": "as trained", "development": "corrected"}
-ALIKE = 0.005  # shares that differ by less are shown as one
-
 
 def prevalence(subsets: pd.DataFrame, data: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """size, class, training, weighted, development, test: shares of the images in [0, 1], each over all classes.
@@ -27,14 +23,6 @@ def prevalence(subsets: pd.DataFrame, data: pd.DataFrame, classes: list[str]) ->
     rows["development"], rows["test"] = share(data, "pool", classes), share(data, "test", classes)
     sizes = [rows.assign(size=size, training=means.loc[size].to_numpy()) for size in means.index]
     return pd.concat(sizes, ignore_index=True)[["size", "class", "training", "weighted", "development", "test"]]
-
-
-def alike(table: pd.DataFrame) -> bool:
-    """Whether the development set's shares are the loss's, so that a correction would repeat what is as trained.
-
-    table: as `prevalence` makes it.
-    """
-    return bool((table["weighted"] - table["development"]).abs().max() < ALIKE)
 
 
 def share(data: pd.DataFrame, side: str, classes: list[str]) -> np.ndarray:

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ganaug.analysis.class_priors import PRIORS, alike
 from ganaug.analysis.figure_style import FigureSettings, counted, panels, say_missing, series_style, size_title
-from ganaug.analysis.results import read_table
+from ganaug.analysis.results import PRIORS, priors_alike, read_table
 
 FEWEST = 20  # predictions in a bin of the reliability plot, summed over replicates
 CURVES = ["augmentation", "size", "backbone", "class", "curve", "x", "y", "ci_low", "ci_high"]
@@ -56,7 +55,7 @@ def reliability(results: Path, settings: FigureSettings) -> Figure:
     """
     table = read_table(results / "tables" / "reliability.csv", BINS)
     columns = list(table["class"].unique())
-    same = alike(read_table(results / "tables" / "prevalence.csv", ["weighted", "development"]))
+    same = priors_alike(read_table(results / "tables" / "prevalence.csv", ["weighted", "development"]))
     kinds = list(PRIORS)[: 1 if same else 2]
     rows = [(size, backbone, priors) for size, backbone in _rows(settings) for priors in kinds]
     figure, grid = panels(len(rows), len(columns), 2.3, 2.3)

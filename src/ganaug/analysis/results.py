@@ -44,6 +44,12 @@ OVERALL = {
 # The metrics shown side by side where there is no room for all.
 SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auroc", "mcc")
 
+TOLD = 3  # sizes from which a rank correlation or a law says something: two are always in order and always on a law
+ALL = "all"  # in the column of classes of calibration: the highest probability, whatever its class
+# Priors of the probabilities, as tables name them, with the words to show for them.
+PRIORS = {"training": "as trained", "development": "corrected"}
+ALIKE = 0.005  # shares that differ by less are shown as one
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
@@ -122,3 +128,11 @@ def readable(metric: str) -> str:
 def frechet(metric: str) -> bool:
     """Whether a fidelity metric is a Fréchet distance: the higher the fewer the images, and drawn above its floor."""
     return metric in ("fid", "frechet_distance")
+
+
+def priors_alike(prevalence: pd.DataFrame) -> bool:
+    """Whether the development set's shares are the loss's, so that a correction would repeat what is as trained.
+
+    prevalence: the table of that name.
+    """
+    return bool((prevalence["weighted"] - prevalence["development"]).abs().max() < ALIKE)

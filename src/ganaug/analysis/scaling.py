@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from ganaug.analysis.inference import Evidence
 from ganaug.analysis.pairs import NO_AUGMENTATION
 from ganaug.analysis.resampling import mean_interval
+from ganaug.analysis.results import TOLD
 
 METRIC = "balanced_accuracy"
 COLUMNS = ["augmentation", "backbone", "metric", "quantity", "size", "value", "ci_low", "ci_high", "interval", "p"]
@@ -18,7 +19,6 @@ COLUMNS += ["beyond", "note"]
 EXPONENTS = np.arange(0.05, 3.0001, 0.01)  # searched for the power law's
 ORDERS = 20000  # drawn for the test of growth
 UNDEFINED = 0.05  # share of a quantity's bootstrap draws that may be undefined
-TOLD = 3  # sizes from which a rank correlation or a law says something: two are always in order and always on a law
 FULL_LAW = 4  # sizes from which the error that no number of images removes can be told from the rest
 # Why a quantity is no estimate, or its interval none.
 FEW_SIZES = "fewer than three sizes"

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.calibration_table import ALL
-from ganaug.analysis.class_priors import PRIORS, alike
-from ganaug.analysis.results import Grid, read_table, row_of
+from ganaug.analysis.results import ALL, PRIORS, Grid, priors_alike, read_table, row_of
 from ganaug.report.content import INTERVAL, MISSING, number, shown
 from ganaug.report.fidelity import percent
 
@@ -28,7 +26,7 @@ def probabilities(tables: Path, grid: Grid) -> dict:
     that rows with corrected priors would repeat the others and are left out."""
     prevalence = read_table(tables / "prevalence.csv", ["size", "class", *SHARES])
     cells = read_table(tables / "calibration.csv", ["augmentation", "size", "backbone", "priors", "metric", *INTERVAL])
-    same = alike(prevalence)
+    same = priors_alike(prevalence)
     priors = list(PRIORS)[: 1 if same else 2]
     return {
         "prevalence": prevalence_rows(prevalence, grid),

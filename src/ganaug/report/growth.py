@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ganaug.analysis.pairs import NO_AUGMENTATION
-from ganaug.analysis.results import Grid, read_table, row_of
-from ganaug.analysis.scaling import TOLD
+from ganaug.analysis.results import TOLD, Grid, read_table, row_of
 from ganaug.report.content import INTERVAL, MISSING, lost, number
 
 COLUMNS = ["augmentation", "backbone", "quantity", "size", "value", "ci_low", "ci_high", "p", "beyond", "note"]
