@@ -160,6 +160,9 @@ def test_reliability_shows_every_class_as_trained_and_corrected(tree, tmp_path):
     table.loc[table["priors"] == "development", "confidence"] *= 0.9
     (tmp_path / "tables").mkdir()
     table.to_csv(tmp_path / "tables/reliability.csv", index=False)
+    prevalence = pd.read_csv(tree / "tables/prevalence.csv")
+    prevalence["development"] = prevalence["class"].map(dict(zip(CLASSES, (0.4, 0.3, 0.2, 0.1), strict=True)))
+    prevalence.to_csv(tmp_path / "tables/prevalence.csv", index=False)
     figure = figures_classes.reliability(tmp_path, settings())
     assert len(figure.axes) == 2 * 2 * (1 + len(CLASSES))  # sizes, priors, highest probability and classes
     titles = {axes.get_title(): axes for axes in figure.axes}
