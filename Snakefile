@@ -51,8 +51,8 @@ rule all:
 onstart:
     with told_in_words():
         take_over()
-        refuse_mixture()
         make_beginnings()
+        refuse_mixture()
         write_plan()
         put_old_report_aside()
 

@@ -13,7 +13,7 @@ from ganaug.data.deep import DEEP_JPEG, UNREAD
 from ganaug.data.manifest import inspect
 from ganaug.report.content import problem_rows
 from helpers.mutations import tiff
-from helpers.pictures import encoded, picture
+from helpers.pictures import encoded, picture, settings
 
 
 def test_grey_is_read_as_it_is():
@@ -306,7 +306,7 @@ def test_the_window_is_told_file_by_file_and_counted_as_one(tmp_path):
     rows = []
     for name, factor in (("a.png", 16), ("b.png", 100)):
         (tmp_path / name).write_bytes(encoded(full_picture(18).astype(np.uint16) * factor, "PNG"))
-        rows += inspect(tmp_path, name, "A")["problems"]
+        rows += inspect(tmp_path, name, "A", settings())["problems"]
     levels = len(np.unique(full_picture(18)))
     told = f"scaled to 8 bits by the window 0 to 4080: {levels} grey levels, 0.0 % of the pixels outside"
     assert rows[0] == {"file": "a.png", "class": "A", "problem": "16-bit", "action": told}

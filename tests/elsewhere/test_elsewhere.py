@@ -26,11 +26,11 @@ def test_a_study_is_the_same_wherever_its_networks_ran(tmp_path):
     here.mkdir()
     make(here, "--until", "check_leaks", "prepare_weights")
     study = ["--configfile", here / "study.yaml", "--directory", here, "--"]
-    assert "7 jobs" in elsewhere("export", *study, "--package", tmp_path / "package")
+    assert "9 jobs" in elsewhere("export", *study, "--package", tmp_path / "package")
     run = ["run", "--package", tmp_path / "package", "--folder", there, "--seconds", 3000]
     told = elsewhere(*run, "--out", out, "--leave-out", "measure_fidelity")
     assert "train_classifier: 3 done" in told and "measure_fidelity: 1 left out" in told
-    assert "took over 6 of 6 jobs" in elsewhere("accept", *study, *sorted(out.glob("results-*.tar")))
+    assert "took over 8 of 8 jobs" in elsewhere("accept", *study, *sorted(out.glob("results-*.tar")))
 
     left = planned(dry_run(here, "--configfile", here / "study.yaml"))
     assert {rule for rule in left if rule != "make_figure"} == {

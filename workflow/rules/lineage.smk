@@ -82,7 +82,10 @@ def last_asked():
 
 
 def refuse_mixture():
-    """Before the first job: what is there and is to stay must be of this study, else nothing more is made beside it."""
+    """Before the first network is trained: what is there and is to stay must be of this study, else no more is made.
+
+    After the beginnings: only then does the plan hold all that the changed settings make anew.
+    """
     if workflow.storage_settings.default_storage_provider:
         return  # it is not here; check_lineage looks at it
     from ganaug.analysis.lineage import refuse_others  # not above: pandas comes with it, and jobs read this file too
