@@ -210,7 +210,7 @@ def test_a_study_that_has_never_run_is_estimated(tmp_path, ask):
     text = ask("estimate", *paper, "--", "--gpus", "4")
     assert re.search(r"^train_gan +15 +[\d.]+ h +\d+ h .* guess$", text, flags=re.MULTILINE)
     assert re.search(r"^GPUs at a time +4\ntakes at least +[\d.]+ (days|h)$", text, flags=re.MULTILINE)
-    assert re.search(r"^all +399 ", text, flags=re.MULTILINE) and max(map(len, text.splitlines())) <= 100
+    assert re.search(r"^all +403 ", text, flags=re.MULTILINE) and max(map(len, text.splitlines())) <= 100
     assert not (tmp_path / "results").exists() and not (tmp_path / ".snakemake/locks").exists()
 
 
