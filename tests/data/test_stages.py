@@ -96,7 +96,7 @@ def external_set(tmp_path, **classes):
         out / "m.csv",
     ]
     command += ["--near-copies", out / "near.json", "--images", out / "external.npy", "--table", out / "external.csv"]
-    command += ["--left-out", out / "left.csv"]
+    command += ["--problems", out / "external-problems.csv", "--left-out", out / "left.csv"]
     return out, main([str(part) for part in command])
 
 
