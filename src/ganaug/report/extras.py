@@ -125,7 +125,7 @@ def external(results: Path, grid: Grid) -> dict:
     differences = read_table(folder / "external_comparisons.csv", ["augmentation", "reference", "size", *INTERVAL])
     return {
         "images": len(images),
-        "left_out": left_out(problems, images["image"])["file"].nunique(),
+        "left_out": int(data["left_out"].sum()),
         "copies": read_table(results / "external" / "left_out.csv", ["file"])["file"].nunique(),
         "data": data.reset_index().to_dict("records"),
         "films": films_elsewhere(problems, data),
