@@ -127,9 +127,11 @@ def test_an_external_set_that_is_the_study_itself_is_refused(tmp_path, capsys):
     assert "every image there is a copy" in capsys.readouterr().err
 
 
-def test_an_external_class_that_the_study_lacks_is_named(tmp_path, capsys):
+@pytest.mark.parametrize("number", [1, 0, None], ids=["film", "copy", "broken"])
+def test_an_external_class_that_the_study_lacks_is_named(tmp_path, capsys, number):
     more = films(2, 3)
-    assert external_set(tmp_path, A={"1.png": more[0]}, Z={"1.png": more[1]})[1] == 1
+    content = b"x" if number is None else more[number]
+    assert external_set(tmp_path, A={"1.png": more[0]}, B={"1.png": films(1, 4)[0]}, Z={"1.png": content})[1] == 1
     assert "the study has no class 'Z'" in capsys.readouterr().err
 
 

@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> None:
     write_csv(args.problems, problems)
     write_csv(args.left_out, copies_of(of_own, own, distance))
     manifest.log_problems(problems)
+    check_classes(found, classes)
     manifest.check_share(found, settings.max_bad_share)
     used = found[found["status"] == "used"].reset_index(drop=True)
-    check_classes(pd.concat([used, of_own]), classes)
     if len(of_own):
         log.warning("%d images are copies or near-copies of the study's own and left out", len(of_own))
     if not len(used):
