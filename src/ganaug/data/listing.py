@@ -26,7 +26,7 @@ def listing_digest(
     differs. A file that was touched or copied, and holds the same bytes, changes nothing. Without a place for the cache
     all is read every time.
     """
-    known = _read(cache)
+    cached = _read(cache)
     found, digest = {}, hashlib.sha256()
     for file, _ in list_images(root, source, classes, follow_links, known):
         path = root / file
@@ -36,13 +36,13 @@ def listing_digest(
         status = path.stat()
         key = str(path.absolute())
         stamp = [status.st_size, status.st_mtime_ns]
-        before = known.get(key)
+        before = cached.get(key)
         content = before[2] if before and before[:2] == stamp else _content(path)
         found[key] = [*stamp, content]
         digest.update(os.fsencode(f"{file}\0{content}\n"))
     for file, *_ in list_skipped(root, source, classes, known):
         digest.update(os.fsencode(f"{file}\0skipped\n"))
-    if found != known:
+    if found != cached:
         with contextlib.suppress(OSError, UserError):
             write_text(cache, json.dumps(found))
     return digest.hexdigest()
