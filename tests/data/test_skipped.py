@@ -22,10 +22,10 @@ def put(root, *files):
         (root / file).write_bytes(png(100 + seed))
 
 
-def told(root, **more):
-    """(file, class, problem) of what make_manifest lists."""
+def told(root, files=2, **more):
+    """(file, class, problem) of what make_manifest lists beside so many files."""
     manifest, problems, *_ = make_manifest(root, settings(near_copy_distance=10, **more))
-    assert len(manifest) == 2
+    assert len(manifest) == files
     return [tuple(row[:3]) for row in problems.itertuples(index=False)], list(problems["action"])
 
 
@@ -55,7 +55,7 @@ ALIKE = "in a folder that differs from its class in case or Unicode form only"
 
 
 @pytest.mark.parametrize(("own", "other"), [("A", "a"), ("caf\u00e9", "cafe\u0301"), ("Straße", "STRASSE")])
-def test_a_folder_called_almost_as_a_class_is_told_or_refused(root, own, other):
+def test_a_folder_called_almost_as_a_class_is_told_or_refused(root, tmp_path, own, other):
     (root / "A").rename(root / own)
     put(root, f"{other}/0.png", f"{other}/deep/1.png", "unrelated/0.png")
     rows, actions = told(root, classes=[own, "B"])
@@ -64,6 +64,10 @@ def test_a_folder_called_almost_as_a_class_is_told_or_refused(root, own, other):
     with pytest.raises(UserError, match="differ in case or Unicode form only"):
         list_images(root, "folder", None)
     assert len(list_images(root, "folder", [own, other, "B"])) == 3  # named, so they are meant
+    assert len(list_images(root, "folder", None, known=[own])) == 3  # B, and one that is not known
+    assert [row[:3] for row in list_skipped(root, "folder", None, known=[own])] == rows
+    listing_digest(root, "folder", None, False, tmp_path / "cache.json", known=[own])
+    assert told(root, known_classes=[own, "unrelated"], files=3)[0] == rows
     with pytest.raises(UserError, match=r"as the folder is called"):
         list_images(root, "folder", [own, "b"])
 

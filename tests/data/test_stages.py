@@ -79,13 +79,13 @@ def test_real_radiographs(tmp_path):
     assert len(np.load(out / "train.npy")) + len(np.load(out / "validation.npy")) == 200
 
 
-def external_set(tmp_path, **classes):
+def external_set(tmp_path, changes=None, /, **classes):
     """Runs the stages up to make_external_set on a study of classes A and B; returns the last one's status."""
     shown = dict(zip([f"{i:02}.png" for i in range(12)], films(12, 1), strict=True))
     own = folder_of(tmp_path / "own", A=shown, B=dict(zip(shown, films(12, 2), strict=True)))
     out = run_stages(own, tmp_path / "out")
     root = folder_of(tmp_path / "elsewhere", **classes)
-    settings = {"source": "folder", "classes": ["A", "B"], "resolution": 16, "max_bad_share": 0.5}
+    settings = {"source": "folder", "classes": ["A", "B"], "resolution": 16, "max_bad_share": 0.5} | (changes or {})
     command = [
         "make_external_set",
         "--settings",
@@ -96,7 +96,7 @@ def external_set(tmp_path, **classes):
         out / "m.csv",
     ]
     command += ["--near-copies", out / "near.json", "--images", out / "external.npy", "--table", out / "external.csv"]
-    command += ["--left-out", out / "left.csv"]
+    command += ["--problems", out / "external-problems.csv", "--left-out", out / "left.csv"]
     return out, main([str(part) for part in command])
 
 
@@ -127,7 +127,30 @@ def test_an_external_set_that_is_the_study_itself_is_refused(tmp_path, capsys):
     assert "every image there is a copy" in capsys.readouterr().err
 
 
-def test_an_external_class_that_the_study_lacks_is_named(tmp_path, capsys):
+@pytest.mark.parametrize("number", [1, 0, None], ids=["film", "copy", "broken"])
+def test_an_external_class_that_the_study_lacks_is_named(tmp_path, capsys, number):
     more = films(2, 3)
-    assert external_set(tmp_path, A={"1.png": more[0]}, Z={"1.png": more[1]})[1] == 1
+    content = b"x" if number is None else more[number]
+    assert external_set(tmp_path, A={"1.png": more[0]}, B={"1.png": films(1, 4)[0]}, Z={"1.png": content})[1] == 1
     assert "the study has no class 'Z'" in capsys.readouterr().err
+
+
+def test_an_external_set_without_a_usable_image_is_refused_with_the_reasons(tmp_path, capsys):
+    blank = np.zeros((96, 96), np.uint8)
+    share = {"max_bad_share": 1.0}
+    _, status = external_set(tmp_path, share, A={"1.png": blank, "2.png": b"x"}, B={"1.png": films(12, 2)[0]})
+    assert status == 1
+    told = "none of the 3 files there can be used: "
+    assert told in (said := capsys.readouterr().err) and "blank (1)" in said and "study's own (1)" in said
+
+
+def test_an_external_image_left_out_as_the_studys_own_is_not_said_to_be_kept(tmp_path):
+    more, own = films(2, 3), films(12, 1)[7]
+    nearly = np.asarray(Image.fromarray(own).resize((70, 70)))
+    out, status = external_set(tmp_path, A={"1.png": more[0]}, B={"2.png": own, "3.png": nearly, "1.png": more[1]})
+    assert status == 0
+    assert pd.read_csv(out / "external-problems.csv").to_dict("records") == [
+        {"file": f"B/{i}.png", "class": "B", "problem": "copy or near-copy of one of the study's own"}
+        | {"action": "left out"}
+        for i in (2, 3)
+    ]

@@ -7,42 +7,15 @@ import pytest
 from ganaug.data.images import decode
 from ganaug.data.manifest import make_manifest
 from ganaug.data.patients import read_groups
-from ganaug.data.phantom import render_phantom
 from helpers.pictures import settings
-from helpers.troubled import KINDS, patients_table, plant
+from helpers.troubled import COUNT, KINDS, NAMED, patients_table, plant, rendered
 
-COUNT = 42  # films of a class, 12 of them for trouble
-# The problem that names what is planted.
-NAMED = {
-    "two_classes": "copy in another class",
-    "label_conflict": "near-copy with another label",
-    "copies": "near-copy or same group, in a group of over 5 % of its class",
-    "inverted": "looks inverted",
-    "blank": "blank",
-    "two_valued": "two-valued",
-    "tiny": "tiny",
-    "transparent": "blank",
-    "deep": "16-bit",
-    "white_is_zero": "16-bit",
-    "small": "smaller than data.resolution",
-    "dicom": "DICOM file",
-    "pointer": "Git LFS pointer",
-    "truncated": "truncated",
-    "suffix": "wrong suffix",
-    "nested": "in a folder below its class",
-    "macosx": "left by macOS",
-    "case": "in a folder that differs from its class in case or Unicode form only",
-}
 ABSENT = ["two_classes", "blank", "two_valued", "tiny", "transparent", "dicom", "pointer", "truncated"]
 
 
 @pytest.fixture(scope="module")
 def films():
-    names = {"Normal": 0, "Ground-glass": 1}
-    return {
-        name: [render_phantom(name, 64, 1000 * n + i, 5000 * (n + 1) + i) for i in range(COUNT)]
-        for name, n in names.items()
-    }
+    return rendered(COUNT)
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,10 @@ def _data(root: Path, classes, rng) -> None:
     _image_set(root / "data/test", 60, classes, rng, "test")
     _image_set(root / "external/images", 12, classes, rng, "e")
     _write(root / "external/left_out.csv", pd.DataFrame({"file": ["x.png"], "copy_of": ["y.png"]}))
+    elsewhere = [("x.png", classes[0], "copy or near-copy of one of the study's own", "left out")]
+    elsewhere += [(f"level-{i}.png", classes[1], "blank", "left out") for i in range(3)]
+    elsewhere += [(f"e/{classes[0]}-0.png", classes[0], "colour", "converted to grey")]
+    _write(root / "external/problems.csv", pd.DataFrame(elsewhere, columns=["file", "class", "problem", "action"]))
     rows = [(kind, d, 10 - d) for kind in COPIES for d in range(10)] + [(DIFFERENT, d, d**2) for d in range(60, 128)]
     table = pd.DataFrame(rows, columns=["kind", "distance", "pairs"])
     _write(root / "data/distances.csv", table)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganaug.data.phantom import render_phantom
+
 # What is planted, by kind; `plant` tells in which files.
 KINDS = {
     "two_classes": "the same image in two classes",
@@ -30,6 +32,38 @@ KINDS = {
     "macosx": "what an archive of macOS leaves",
     "case": "a folder whose name differs from a class's in case only",
 }
+
+COUNT = 42  # films of a class, 12 of them for trouble
+# The problem that names what is planted, with a table of patients.
+NAMED = {
+    "two_classes": "copy in another class",
+    "label_conflict": "near-copy with another label",
+    "copies": "near-copy or same group, in a group of over 5 % of its class",
+    "inverted": "looks inverted",
+    "blank": "blank",
+    "two_valued": "two-valued",
+    "tiny": "tiny",
+    "transparent": "blank",
+    "deep": "16-bit",
+    "white_is_zero": "16-bit",
+    "small": "smaller than data.resolution",
+    "dicom": "DICOM file",
+    "pointer": "Git LFS pointer",
+    "truncated": "truncated",
+    "suffix": "wrong suffix",
+    "nested": "in a folder below its class",
+    "macosx": "left by macOS",
+    "case": "in a folder that differs from its class in case or Unicode form only",
+}
+
+
+def rendered(count: int, first: int = 0) -> dict[str, list[np.ndarray]]:
+    """Phantoms of 64 pixels of two classes, `count` of each; other ones from another `first`, a number below 500."""
+    names = {"Normal": 0, "Ground-glass": 1}
+    return {
+        name: [render_phantom(name, 64, 1000 * n + i, 5000 * (n + 1) + i) for i in range(first, first + count)]
+        for name, n in names.items()
+    }
 
 
 def plant(root: Path, films: Mapping[str, Sequence[np.ndarray]], below: str = "") -> dict[str, list[str]]:

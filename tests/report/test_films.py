@@ -93,5 +93,11 @@ def test_a_share_that_differs_between_classes_may_tell_the_class(results, proble
     assert found["tell"] == tell and found["left_out"] == (not tell and problems[0][3] == "left out")
 
 
+def test_what_was_kept_of_images_that_are_left_out_for_another_reason_does_not_count(results):
+    of_own = [(f"{A}/{i}.png", A, "copy or near-copy of one of the study's own", "left out") for i in range(50)]
+    assert text_of(results(small([A], 50) + of_own)) == ""
+    assert f"{SMALL} kept 10 (4.2%) 0 0 0" in text_of(results(small([A], 60) + of_own))
+
+
 def test_nothing_is_said_where_nothing_was_found(results):
     assert text_of(results([])) == ""

@@ -132,7 +132,7 @@ rule make_report:
         missing=UNFINISHED if INCOMPLETE else [],
         data=[f"{RESULTS}/data/{name}" for name in ("near_copies.json", "problems.csv", "splits.csv")],
         patients=f"{RESULTS}/data/manifest.csv" if DATA["groups"] else [],
-        external=[f"{RESULTS}/external/images.csv", f"{RESULTS}/external/left_out.csv"] if EXTERNAL else [],
+        external=[f"{RESULTS}/external/{name}.csv" for name in ("images", "problems", "left_out")] if EXTERNAL else [],
     output:
         report=report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
     log:

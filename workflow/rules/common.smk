@@ -35,13 +35,15 @@ from ganaug.report.pictures import PICTURES
 from ganaug.seeding import derive_seed
 
 
-def listing(root, source, classes, follow_links):
+def listing(root, source, classes, follow_links, known=()):
     """What a data root holds, for a param: an image added, removed or changed is seen in it.
 
     Only the driver compares it. A job on a node need not look at all images again.
     """
     cache = Path(".snakemake", "images", hashlib.sha256(os.path.abspath(root).encode()).hexdigest()[:16] + ".json")
-    return listing_digest(Path(root), source, classes, follow_links, cache) if workflow.is_main_process else ""
+    if not workflow.is_main_process:
+        return ""
+    return listing_digest(Path(root), source, classes, follow_links, cache, known)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,9 @@
 if EXTERNAL:
     EXTERNAL_ROOT = os.path.expanduser(EXTERNAL["data_root"])
     try:
-        EXTERNAL_LISTING = listing(EXTERNAL_ROOT, EXTERNAL["source"], None, EXTERNAL["follow_links"])
+        EXTERNAL_LISTING = listing(
+            EXTERNAL_ROOT, EXTERNAL["source"], None, EXTERNAL["follow_links"], known=DATA["classes"] or ()
+        )
     except UserError as error:
         raise WorkflowError(f"external_test: {error}") from None
 
@@ -14,6 +16,7 @@ if EXTERNAL:
         output:
             images=f"{RESULTS}/external/images.npy",
             table=f"{RESULTS}/external/images.csv",
+            problems=f"{RESULTS}/external/problems.csv",
             left_out=f"{RESULTS}/external/left_out.csv",
             provenance=f"{RESULTS}/external/provenance.json",
         log:
@@ -35,7 +38,8 @@ if EXTERNAL:
         shell:
             "python -m ganaug make_external_set --settings {params.settings:q} --data-root {params.root:q}"
             " --manifest {input.manifest} --near-copies {input.near_copies} --images {output.images}"
-            " --table {output.table} --left-out {output.left_out} --provenance {output.provenance} --log {log}"
+            " --table {output.table} --problems {output.problems} --left-out {output.left_out}"
+            " --provenance {output.provenance} --log {log}"
 
     rule score_external:
         input:

@@ -107,6 +107,11 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     return table
 
 
+def left_out(problems: pd.DataFrame, used: pd.Series) -> pd.DataFrame:
+    """The first row of each file, among problems, that is none of the used ones. class is NaN where it has none."""
+    return problems[~problems["file"].isin(used)].drop_duplicates("file")
+
+
 def row_of(table: pd.DataFrame, *key: str) -> pd.Series:
     """The one row with this key, a part per index level. Raises ValueError where several have it."""
     row = table.xs(key if len(key) > 1 else key[0])

@@ -17,7 +17,7 @@ from ganaug.analysis.inference import Evidence, StatisticsSettings
 from ganaug.analysis.metrics import Predictions, read_predictions
 from ganaug.analysis.missing import add_argument, missing_files, missing_table
 from ganaug.analysis.probes import ratio_sweep, shortcut, transfer
-from ganaug.analysis.results import CELL, Grid, read_table
+from ganaug.analysis.results import CELL, Grid, left_out, read_table
 from ganaug.analysis.scaling import scaling
 from ganaug.errors import UserError
 from ganaug.files import write_csv
@@ -206,12 +206,12 @@ def count_images(results: Path, classes: list[str]) -> pd.DataFrame:
     """
     splits = read_table(results / "data" / "splits.csv", ["file", "class", "group", "side"])
     problems = read_table(results / "data" / "problems.csv", ["file", "class"])
-    left_out = problems[~problems["file"].isin(splits["file"])].drop_duplicates("file")
-    classes = [*classes, *sorted(set(left_out["class"].dropna()) - set(classes))]
+    absent = left_out(problems, splits["file"])
+    classes = [*classes, *sorted(set(absent["class"].dropna()) - set(classes))]
     by_class = splits.groupby("class")
     sides = pd.crosstab(splits["class"], splits["side"])
     table = pd.DataFrame({"class": classes}).set_index("class")
-    table["left_out"] = left_out.groupby("class").size()
+    table["left_out"] = absent.groupby("class").size()
     table["images"] = by_class.size()
     table["groups"] = by_class["group"].nunique()
     for side in ("test", "pool"):

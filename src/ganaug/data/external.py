@@ -10,7 +10,7 @@ import pandas as pd
 
 from ganaug.data import manifest
 from ganaug.data.images import pack
-from ganaug.data.near_copies import near_pairs_between, unpacked
+from ganaug.data.near_copies import copies_of
 from ganaug.errors import UserError
 from ganaug.files import read_csv, read_json, write_csv
 
@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--images", type=Path, required=True, help="uint8 [N, H, H], .npy")
     outputs.add_argument("--table", type=Path, required=True, help="their image, class, label and group, .csv")
-    outputs.add_argument("--left-out", type=Path, required=True, help="those that are in the study already, .csv")
+    outputs.add_argument("--problems", type=Path, required=True, help="a row per file converted or left out, .csv")
+    outputs.add_argument("--left-out", type=Path, required=True, help="those in the study already, and where, .csv")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -51,26 +52,34 @@ def run(args: argparse.Namespace) -> None:
     reading = manifest.Settings(
         source=settings.source,
         classes=None,
+        known_classes=classes,
         max_bad_share=settings.max_bad_share,
         near_copy_distance=distance,
         follow_links=settings.follow_links,
         not_films=settings.not_films,
         resolution=settings.resolution,
     )
-    found, problems, *_ = manifest.make_manifest(args.data_root, reading)
-    for problem, count in problems["problem"].value_counts().items():
-        log.info("%s: %d", problem, count)
+    found, problems, *_ = manifest.make_manifest(args.data_root, reading, own=own)
+    of_own = found[found["reason"] == manifest.COPY_OF_OWN]
+    write_csv(args.problems, problems)
+    write_csv(args.left_out, copies_of(of_own, own, distance))
+    manifest.log_problems(problems)
+    check_classes(found, classes)
     manifest.check_share(found, settings.max_bad_share)
     used = found[found["status"] == "used"].reset_index(drop=True)
-    check_classes(used, classes)
-    copies = copies_of_own(used, own, distance)
-    write_csv(args.left_out, copies)
-    used = used[~used["file"].isin(copies["file"])].reset_index(drop=True)
-    if len(copies):
-        log.warning("%d images are copies or near-copies of the study's own and left out", copies["file"].nunique())
+    if len(of_own):
+        log.warning("%d images are copies or near-copies of the study's own and left out", len(of_own))
     if not len(used):
-        raise UserError("external_test.data_root: every image there is a copy or near-copy of one in the study")
+        raise UserError(f"external_test.data_root: {_why_none(found)}")
     pack(used, args.data_root, settings.resolution, classes, args.images, args.table)
+
+
+def _why_none(found: pd.DataFrame) -> str:
+    reasons = found["reason"].value_counts()
+    if list(reasons.index) == [manifest.COPY_OF_OWN]:
+        return "every image there is a copy or near-copy of one in the study"
+    told = ", ".join(f"{reason} ({n})" for reason, n in reasons.items())
+    return f"none of the {len(found)} files there can be used: {told}"
 
 
 def check_classes(images: pd.DataFrame, classes: list[str]) -> None:
@@ -80,12 +89,3 @@ def check_classes(images: pd.DataFrame, classes: list[str]) -> None:
             f"external_test.data_root: the study has no class {', '.join(map(repr, unknown))}; name the folders as its "
             f"classes are named ({', '.join(classes)}) and take out the others"
         )
-
-
-def copies_of_own(images: pd.DataFrame, own: pd.DataFrame, distance: int) -> pd.DataFrame:
-    """file, copy_of: external images that are copies or near-copies of the study's own."""
-    near = near_pairs_between(unpacked(images["perceptual_hash"]), unpacked(own["perceptual_hash"]), distance)
-    pairs = {(images["file"].iloc[i], own["file"].iloc[j]) for i, j in near}
-    same = images.merge(own, on="pixels_sha256", suffixes=("", "_own"))
-    pairs |= set(zip(same["file"], same["file_own"], strict=True))
-    return pd.DataFrame(sorted(pairs), columns=["file", "copy_of"])

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from ganaug.data.sources import list_images, list_skipped, reason_to_leave_out
@@ -11,16 +12,23 @@ from ganaug.errors import UserError
 from ganaug.files import read_json, sha256_of, write_text
 
 
-def listing_digest(root: Path, source: str, classes: list[str] | None, follow_links: bool, cache: Path) -> str:
-    """SHA-256 over names and contents of a data root's images.
+def listing_digest(
+    root: Path,
+    source: str,
+    classes: list[str] | None,
+    follow_links: bool,
+    cache: Path,
+    known: Collection[str] = (),
+) -> str:
+    """SHA-256 over names and contents of a data root's images. known: see sources.list_images.
 
     cache: JSON file with the hashes found before, so that a file is read again only where its size or time of change
     differs. A file that was touched or copied, and holds the same bytes, changes nothing. Without a place for the cache
     all is read every time.
     """
-    known = _read(cache)
+    cached = _read(cache)
     found, digest = {}, hashlib.sha256()
-    for file, _ in list_images(root, source, classes, follow_links):
+    for file, _ in list_images(root, source, classes, follow_links, known):
         path = root / file
         if reason := reason_to_leave_out(root, file, follow_links):  # which may be that it can't be opened without harm
             digest.update(os.fsencode(f"{file}\0{reason}\n"))
@@ -28,13 +36,13 @@ def listing_digest(root: Path, source: str, classes: list[str] | None, follow_li
         status = path.stat()
         key = str(path.absolute())
         stamp = [status.st_size, status.st_mtime_ns]
-        before = known.get(key)
+        before = cached.get(key)
         content = before[2] if before and before[:2] == stamp else _content(path)
         found[key] = [*stamp, content]
         digest.update(os.fsencode(f"{file}\0{content}\n"))
-    for file, *_ in list_skipped(root, source, classes):
+    for file, *_ in list_skipped(root, source, classes, known):
         digest.update(os.fsencode(f"{file}\0skipped\n"))
-    if found != known:
+    if found != cached:
         with contextlib.suppress(OSError, UserError):
             write_text(cache, json.dumps(found))
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from ganaug.data import films, patients
 from ganaug.data.calibration import COPIED, choose, conflict_distance, copy_hashes, describe, distances
 from ganaug.data.images import ADVICE, decode, pixels_sha256
-from ganaug.data.near_copies import groups, hash_of_reduced, reduced, unpacked
+from ganaug.data.near_copies import copies_of, groups, hash_of_reduced, reduced, unpacked
 from ganaug.data.odd_groups import CONFLICT, IN_LARGE_GROUP, conflicts, described, in_large_groups
 from ganaug.data.sources import in_tables, list_images, list_skipped, read_file, reason_to_leave_out
 from ganaug.errors import Unusable, UserError
@@ -25,6 +26,7 @@ from ganaug.progress import Progress
 
 log = logging.getLogger("ganaug")
 NAMED = 10  # files named in a message
+COPY_OF_OWN = "copy or near-copy of one of the study's own"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Settings:
     [0, 1], that may be unusable before the run stops. near_copy_distance: bits by which two perceptual hashes of 256
     may differ in one group; `auto` to choose it from the data. follow_links: whether links may lead out of the root.
     not_films: what is done with images that can't be films (films.why_no_film). resolution: the study's, in pixels;
-    None where images are used as they are."""
+    None where images are used as they are. known_classes: see sources.list_images."""
 
     source: str
     classes: list[str] | None
@@ -42,6 +44,7 @@ class Settings:
     follow_links: bool = False
     not_films: Literal["leave out", "keep"] = "leave out"
     resolution: int | None = None
+    known_classes: Sequence[str] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,16 +66,21 @@ def run(args: argparse.Namespace) -> None:
     write_csv(args.problems, problems)
     write_csv(args.distances, table)
     write_json(args.near_copies, near_copies)
-    for problem, count in problems["problem"].value_counts().items():
-        log.info("%s: %d", problem, count)
+    log_problems(problems)
     check_share(manifest, settings.max_bad_share)
     check_classes(manifest)
     if known is not None:
         patients.check_coverage(manifest, known)
 
 
+def log_problems(problems: pd.DataFrame) -> None:
+    """Log the number of files of each problem."""
+    for problem, count in problems["problem"].value_counts().items():
+        log.info("%s: %d", problem, count)
+
+
 def make_manifest(
-    root: Path, settings: Settings, known: pd.Series | None = None
+    root: Path, settings: Settings, known: pd.Series | None = None, own: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict]:
     """(manifest, problems, distances, near-copies) of a data root.
 
@@ -84,9 +92,11 @@ def make_manifest(
     copies are left out. Near-copies are all kept, in one group. known: group by name, of patients, say; images that
     share one, or are near-copies, or are linked by others so, form one group. A file without one is none's.
     What can't be a film and is left out takes no part in any of this.
+    own: of a set from elsewhere, the study's own used images; their copies and near-copies, which are left out, still
+    link others to one group.
     distances: see calibration.distances. near-copies: see calibration.describe.
     """
-    files = list_images(root, settings.source, settings.classes, settings.follow_links)
+    files = list_images(root, settings.source, settings.classes, settings.follow_links, settings.known_classes)
     with Progress(len(files), "checking", "files") as progress:
         rows = []
         for file, label in files:
@@ -94,19 +104,21 @@ def make_manifest(
             progress.update()
     problems = [p for row in rows for p in row.pop("problems")]
     coarse = [row.pop("coarse", None) for row in rows]
-    for file, label, problem, action in list_skipped(root, settings.source, settings.classes):
+    for file, label, problem, action in list_skipped(root, settings.source, settings.classes, settings.known_classes):
         problems.append(_problem(in_tables(file), label, problem, action))
     manifest = pd.DataFrame(rows)
     problems += _leave_out_copies(manifest)
     if known is not None:
         problems += _apply(manifest, known, root)
-    problems += _inverted(manifest, coarse)
     table = _distances(root, manifest)
     if settings.near_copy_distance == "auto":
         threshold, chosen = choose(table), "from these distances"
     else:
         threshold, chosen = settings.near_copy_distance, "in the config"
     _group(manifest, threshold)
+    if own is not None:
+        problems += _leave_out_own(manifest, own, threshold)
+    problems += _inverted(manifest, coarse)
     found = conflicts(manifest[manifest["status"] == "used"], conflict_distance(table, threshold))
     problems += _grouped(manifest, "near-copy" if known is None else "near-copy or same group") + _named(found)
     listed = pd.DataFrame(problems, columns=["file", "class", "problem", "action"])
@@ -186,6 +198,15 @@ def _leave_out_copies(manifest: pd.DataFrame) -> list[dict]:
                 manifest.loc[row, ["status", "reason"]] = "left out", reason
                 problems.append(_problem(file, label, reason, "left out"))
     return problems
+
+
+def _leave_out_own(manifest: pd.DataFrame, own: pd.DataFrame, distance: int) -> list[dict]:
+    """Mark copies and near-copies of the study's own images as left out, in place; returns their problems."""
+    copies = copies_of(manifest[manifest["status"] == "used"], own, distance)
+    rows = manifest["file"].isin(copies["file"])
+    manifest.loc[rows, ["status", "reason"]] = "left out", COPY_OF_OWN
+    found = manifest[rows]
+    return [_problem(f, c, COPY_OF_OWN, "left out") for f, c in zip(found["file"], found["class"], strict=True)]
 
 
 def _inverted(manifest: pd.DataFrame, coarse: list[np.ndarray | None]) -> list[dict]:

@@ -6,6 +6,7 @@ Every subset's check compares hashes: what only making them takes is imported in
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 
 SIDE = 64  # the image is reduced to SIDE x SIDE before its transform
 LOW = 16  # and LOW x LOW low frequencies are kept: 256 bits. 64 bits are too coarse, since all chest films look alike
@@ -67,6 +68,18 @@ def near_pairs_between(a: np.ndarray, b: np.ndarray, distance: int, block: int =
         pairs = np.argwhere(differing_bits(a[start : start + block], b) <= distance)
         found.append(pairs + np.array([start, 0]))
     return np.concatenate(found)
+
+
+def copies_of(images: pd.DataFrame, others: pd.DataFrame, distance: int) -> pd.DataFrame:
+    """file, copy_of: images that have the pixels of one of the others, or a hash at most `distance` bits from its.
+
+    images, others: file, pixels_sha256, perceptual_hash (hexadecimal).
+    """
+    near = near_pairs_between(unpacked(images["perceptual_hash"]), unpacked(others["perceptual_hash"]), distance)
+    pairs = {(images["file"].iloc[i], others["file"].iloc[j]) for i, j in near}
+    same = images.merge(others, on="pixels_sha256", suffixes=("", "_other"))
+    pairs |= set(zip(same["file"], same["file_other"], strict=True))
+    return pd.DataFrame(sorted(pairs), columns=["file", "copy_of"])
 
 
 def groups(hashes: np.ndarray, distance: int, known: np.ndarray | None = None) -> np.ndarray:

@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import unicodedata
+from collections.abc import Collection
 from pathlib import Path
 
 from ganaug.errors import Unusable, UserError
@@ -19,21 +20,22 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def list_images(
-    root: Path, source: str, classes: list[str] | None, follow_links: bool = False
+    root: Path, source: str, classes: list[str] | None, follow_links: bool = False, known: Collection[str] = ()
 ) -> list[tuple[str, str]]:
     """(file, class) of every file of every class, sorted by class and name; file is relative to `root`, with slashes.
 
     source: `radiography` (`<class>/images/*`, masks and tables beside them ignored) or `folder` and `phantom`
     (`<class>/*`). classes: the folders to use, or None for all of them. follow_links: whether class folders may be
-    links that lead out of `root`. Hidden files and folders are ignored; other files are listed whatever they are, so
-    that a wrong one is reported and not overlooked. Raises UserError where the root or a class is missing or empty,
-    or a class has a name or a place that can't be used.
+    links that lead out of `root`. known: where classes is None, names that classes are known by: beside a folder of
+    such a name another that differs from it in case or Unicode form only is no class. Hidden files and folders are
+    ignored; other files are listed whatever they are, so that a wrong one is reported and not overlooked. Raises
+    UserError where the root or a class is missing or empty, or a class has a name or a place that can't be used.
     """
     if not os.path.isdir(root):  # False too for a name that is too long
         raise UserError(f"data_root: {root} is not a folder; write the folder that holds one folder per class")
     folders = _folders_in(root)
     below = IMAGES_IN[source]
-    found = [name for name in folders if name != MACOSX and _is_folder(root / name / below)]
+    found = _class_folders(root, source, known)
     missing = sorted(set(classes or []) - set(found))
     if missing:
         told = f"no folder {_layout(source)} for {missing} in {root}; there are {found}"
@@ -62,17 +64,19 @@ def list_images(
     return files
 
 
-def list_skipped(root: Path, source: str, classes: list[str] | None) -> list[tuple[str, str, str, str]]:
+def list_skipped(
+    root: Path, source: str, classes: list[str] | None, known: Collection[str] = ()
+) -> list[tuple[str, str, str, str]]:
     """(file, class, problem, action) of what lies where images could be and is none of the study's, sorted.
 
     Files in folders below a class's images, or such a folder itself where it is a link, which is not entered; files in
     a folder whose name differs from a class's in case or Unicode form only; `__MACOSX`; and, where the study takes
     every class folder, folders that are none by the layout. class is empty for the last two. For a root that
-    list_images has taken.
+    list_images has taken, with the same `known`.
     """
     below = IMAGES_IN[source]
     folders = [name for name in _folders_in(root) if is_utf8(name)]
-    chosen = classes or [name for name in folders if name != MACOSX and _is_folder(root / name / below)]
+    chosen = classes or _class_folders(root, source, known)
     skipped = []
     for name in chosen:
         for folder in _folders_in(root / name / below):
@@ -92,6 +96,13 @@ def list_skipped(root: Path, source: str, classes: list[str] | None) -> list[tup
             problem = f"folder without a folder {below}"
             skipped.append((folder, "", problem, f"not used; a class's images are in {_layout(source)}"))
     return sorted(skipped)
+
+
+def _class_folders(root: Path, source: str, known: Collection[str]) -> list[str]:
+    """Folders that hold a class by the layout, but those whose names are nearly that of a known one beside them."""
+    found = [name for name in _folders_in(root) if name != MACOSX and _is_folder(root / name / IMAGES_IN[source])]
+    taken = {_plain(name) for name in found if name in known}
+    return [name for name in found if name in known or _plain(name) not in taken]
 
 
 def _plain(name: str) -> str:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import OVERALL, SHOWN, Grid, read_table, row_of
+from ganaug.analysis.results import OVERALL, SHOWN, Grid, left_out, read_table, row_of
 from ganaug.report.calibration import probabilities
-from ganaug.report.content import INTERVAL, MISSING, difference_rows, lost, number, shown, summary_rows
+from ganaug.report.content import INTERVAL, MISSING, difference_rows, lost, number, problem_rows, shown, summary_rows
 from ganaug.report.fidelity import percent
+from ganaug.report.films import COLUMNS, films_elsewhere
 
 RATES = ["augmentation", "size", "backbone", "class", "quantity", "value", "ci_low", "ci_high", "images", "groups"]
 DOUBTED = 0.2  # share of the whole image's gain from which a border that chance may explain is told
@@ -113,18 +114,31 @@ def _warning(border: pd.Series) -> str:
 
 
 def external(results: Path, grid: Grid) -> dict:
-    """classes (images of each), summary and differences as for the test set; images None where all of it is missing."""
+    """What was found in the images, summary and differences as for the test set; images None where all is missing."""
     folder = results / "tables"
     if read_table(folder / "external_cells.csv", ["value"]).empty:
         return {"images": None}
-    images = read_table(results / "external" / "images.csv", ["class"])
+    images = read_table(results / "external" / "images.csv", ["image", "class"])
+    problems = read_table(results / "external" / "problems.csv", COLUMNS)
+    data = external_data(images, problems, list(read_table(folder / "data.csv", ["class"])["class"]))
     summary = read_table(folder / "external_summary.csv", ["augmentation", "size", "backbone", "metric", *INTERVAL])
     differences = read_table(folder / "external_comparisons.csv", ["augmentation", "reference", "size", *INTERVAL])
     return {
         "images": len(images),
-        "left_out": read_table(results / "external" / "left_out.csv", ["file"])["file"].nunique(),
-        "classes": images["class"].value_counts(sort=False).to_dict(),
+        "left_out": int(data["left_out"].sum()),
+        "copies": read_table(results / "external" / "left_out.csv", ["file"])["file"].nunique(),
+        "data": data.reset_index().to_dict("records"),
+        "films": films_elsewhere(problems, data),
+        "problems": problem_rows(results / "external" / "problems.csv"),
         "columns": [OVERALL[metric] for metric in SHOWN],
         "summary": summary_rows(summary, grid),
         "differences": difference_rows(differences, grid),
     }
+
+
+def external_data(images: pd.DataFrame, problems: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """left_out (files) and images (used) by class, where there are any; first the study's classes, in their order."""
+    absent = left_out(problems, images["image"])["class"].value_counts()
+    table = pd.DataFrame({"left_out": absent, "images": images["class"].value_counts()}).fillna(0).astype(int)
+    others = table.index.difference(classes)
+    return table.reindex([*(name for name in classes if name in table.index), *others]).rename_axis("class")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from ganaug.analysis.results import read_table
 from ganaug.data.films import CLASSES_INVERTED, INVERTED, NOT_FILMS, SMALL
 from ganaug.data.odd_groups import CONFLICT, IN_LARGE_GROUP
@@ -14,30 +16,52 @@ COLUMNS = ["file", "class", "problem", "action"]
 
 
 def films(results: Path) -> dict:
-    """For page.films.html.j2: rows by finding and class, what may tell the class, opposite classes, label conflicts."""
+    """For page.films.html.j2: `findings` of the study's own images, and label conflicts."""
     problems = read_table(results / "data" / "problems.csv", COLUMNS)
     data = read_table(results / "tables" / "data.csv", ["class", "images", "left_out"]).set_index("class")
+    conflicts = read_json(results / "data" / "near_copies.json")
+    return findings(problems, data) | {
+        "file": "data/problems.csv",
+        "may": "A classifier can tell the class by that, and not by the disease",
+        "conflicts": conflicts["label_conflict_pairs"],
+        "conflicts_shown": conflicts["label_conflicts"][:SHOWN],
+    }
+
+
+def films_elsewhere(problems: pd.DataFrame, data: pd.DataFrame) -> dict:
+    """The same of an external set, which has no splits: of its label conflicts the images are counted."""
+    return findings(problems, data) | {
+        "file": "external/problems.csv",
+        "may": "The metrics of these classes can differ by that, and not by the disease",
+        "conflicts": 0,
+        "conflicts_shown": [],
+    }
+
+
+def findings(problems: pd.DataFrame, data: pd.DataFrame) -> dict:
+    """Rows by finding and class, what may tell the class, opposite classes.
+
+    problems: file, class, problem, action. data: images (used) and left_out (files), by class.
+    """
     rows, tell = [], []
-    found = problems["problem"]
+    found, left_out = problems["problem"], problems["action"] == "left out"
+    absent = problems["file"].isin(problems["file"][left_out])
     for finding in [*NOT_FILMS, SMALL, INVERTED, CONFLICT, IN_LARGE_GROUP]:
-        here = problems[found.str.endswith(finding) if finding == IN_LARGE_GROUP else found == finding]
-        if here.empty:
+        here = found.str.endswith(finding) if finding == IN_LARGE_GROUP else found == finding
+        out = left_out[here].all()
+        files = problems[here if out else here & ~absent]
+        if files.empty:
             continue
-        out = here["action"].eq("left out").all()
-        counts = here.groupby("class")["file"].nunique().reindex(data.index, fill_value=0)
+        counts = files.groupby("class")["file"].nunique().reindex(data.index, fill_value=0)
         shares = (counts / (data["images"] + data["left_out"] if out else data["images"])).fillna(0)
         values = [f"{n:,} ({percent(round(share, 3))})" if n else "0" for n, share in zip(counts, shares, strict=True)]
         rows.append({"finding": finding, "done": "left out" if out else "kept", "values": values})
         if not out and finding in (SMALL, INVERTED, *NOT_FILMS) and shares.max() - shares.min() >= TELLS:
             tell.append(finding)
-    conflicts = read_json(results / "data" / "near_copies.json")
-    opposites = problems.loc[found == CLASSES_INVERTED, ["file", "action"]].to_dict("records")
     return {
         "classes": list(data.index),
         "rows": rows,
         "left_out": any(row["done"] == "left out" for row in rows),
         "tell": tell,
-        "opposites": opposites,
-        "conflicts": conflicts["label_conflict_pairs"],
-        "conflicts_shown": conflicts["label_conflicts"][:SHOWN],
+        "opposites": problems.loc[found == CLASSES_INVERTED, ["file", "action"]].to_dict("records"),
     }
