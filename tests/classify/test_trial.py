@@ -38,7 +38,7 @@ def test_a_backbone_that_works_leaves_what_was_tried(lite0, tmp_path):
 
 
 # A network with a position for each part of the image, and one with a table of distances.
-@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "levit_128s"])
+@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "levit_128s"])
 def test_a_backbone_of_one_input_size_is_told_with_that_size(backbone, tmp_path):
     message = told(tmp_path, backbone, input_size=64)
     assert "can't be trained on batches of 4 (classifier.batch) images of 64 x 64 pixels" in message

@@ -1,5 +1,6 @@
 """Every file is listed with what it is, used or not, and in groups."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -7,6 +8,7 @@ from ganaug.data import images
 from ganaug.data.manifest import check_classes, check_share, make_manifest
 from ganaug.data.patients import read_groups
 from ganaug.errors import UserError
+from ganaug.files import read_csv, write_csv
 from helpers.pictures import encoded, folder_of, picture, settings
 
 
@@ -53,6 +55,25 @@ def test_every_kind_of_file_is_handled_and_listed(tmp_path):
         48,
     ]
     assert by_file.loc["A/1.png", "pixels_sha256"] == by_file.loc["A/3.bmp", "pixels_sha256"]
+
+
+def test_the_window_of_deep_images_stands_in_the_manifest(tmp_path):
+    marked = picture(8).astype(np.uint16) * 16
+    marked[:4, :4] = 65535
+    root = folder_of(
+        tmp_path / "root",
+        A={"1.png": picture(1), "2.png": marked, "3.png": b"", "4.png": np.full((48, 48), 4095, np.uint16)},
+        B={"1.png": picture(2), "2.tif": encoded(Image.fromarray(picture(3) / np.float32(512) - 1), format="TIFF")},
+    )
+    write_csv(tmp_path / "manifest.csv", make_manifest(root, settings())[0])
+    manifest = read_csv(tmp_path / "manifest.csv").set_index("file")
+    windows = manifest[["window_low", "window_high"]]
+    assert windows.loc[["A/1.png", "A/3.png", "B/1.png"]].isna().all(axis=None)
+    inside = 16 * picture(8)[4:].astype(int)
+    assert windows.loc["A/2.png"].tolist() == [inside.min(), inside.max()]
+    assert windows.loc["A/4.png"].tolist() == [4095, 4095] and manifest.loc["A/4.png", "reason"] == "blank"
+    floats = picture(3) / np.float32(512) - 1
+    assert windows.loc["B/2.tif"].tolist() == [floats.min(), floats.max()]
 
 
 def test_too_many_bad_files_stop_the_run_and_are_named(tmp_path, caplog):

@@ -84,9 +84,10 @@ def make_manifest(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict]:
     """(manifest, problems, distances, near-copies) of a data root.
 
-    manifest: file, class, bytes, format, mode, width, height, file_sha256, pixels_sha256 (of the shape and the 8-bit
-    grey pixels), perceptual_hash (hexadecimal), group (its near-copies', named by their first pixels_sha256), status
-    (`used` or `left out`) and reason; with `known`, known_group, the number of its group there, too.
+    manifest: file, class, bytes, format, mode, width, height, window_low and window_high (the values of a file of more
+    than 8 bits that became 0 and 255; else empty), file_sha256, pixels_sha256 (of the shape and the 8-bit grey pixels),
+    perceptual_hash (hexadecimal), group (its near-copies', named by their first pixels_sha256), status (`used` or `left
+    out`) and reason; with `known`, known_group, the number of its group there, too.
     problems: file, class, problem, action.
     Exact copies: within a class the first by name is kept; an image in two classes contradicts itself, and all its
     copies are left out. Near-copies are all kept, in one group. known: group by name, of patients, say; images that
@@ -130,6 +131,7 @@ def inspect(root: Path, file: str, label: str, settings: Settings) -> dict:
     """The manifest's row of one file, and beside it a list `problems` and, of a used image, what films.coarse makes."""
     name = in_tables(file)
     row = {"file": name, "class": label, "bytes": 0, "format": "", "mode": "", "width": 0, "height": 0}
+    row |= {"window_low": np.nan, "window_high": np.nan}
     row |= {"file_sha256": "", "pixels_sha256": "", "perceptual_hash": "", "group": ""}
     if reason := reason_to_leave_out(root, file, settings.follow_links):
         return row | _left_out(name, label, reason)
@@ -145,6 +147,8 @@ def inspect(root: Path, file: str, label: str, settings: Settings) -> dict:
     height, width = image.pixels.shape
     digest = pixels_sha256(image.pixels)
     row |= {"format": image.format, "mode": image.mode, "width": width, "height": height, "pixels_sha256": digest}
+    if image.window:
+        row |= {"window_low": image.window.low, "window_high": image.window.high}
     scaling = f" by the {image.window}"  # of those that have one
     actions = {p: ACTIONS[p] + (scaling if p in SCALED else "") for p in image.problems}
     small, problems = reduced(image.pixels), [_problem(file, label, p, action) for p, action in actions.items()]
