@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
         resolution=settings.resolution,
     )
     found, problems, *_ = manifest.make_manifest(args.data_root, reading)
+    args.listing = manifest.listing_of(found, args.data_root, reading)
     for problem, count in problems["problem"].value_counts().items():
         log.info("%s: %d", problem, count)
     manifest.check_share(found, settings.max_bad_share)
