@@ -92,7 +92,9 @@ def test_the_provenance_of_a_manifest_holds_the_listing_that_its_stage_read(tmp_
     settings = {"source": "folder", "classes": None, "max_bad_share": 0.9, "near_copy_distance": 40}
 
     def made(root):
-        files = [x for name in ("manifest", "problems", "distances", "near-copies") for x in (f"--{name}", tmp_path / name)]
+        files = [
+            x for name in ("manifest", "problems", "distances", "near-copies") for x in (f"--{name}", tmp_path / name)
+        ]
         command = ["make_manifest", "--settings", json.dumps(settings), "--data-root", root, *files]
         assert main([*map(str, command), "--provenance", str(tmp_path / "provenance.json")]) == 0
         return read_json(tmp_path / "provenance.json")["listing"]

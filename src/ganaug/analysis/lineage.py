@@ -1,10 +1,11 @@
 """Stage check_lineage: that all results are of one study, by their provenance.
 
 For every job whose results the tables come from, its provenance is compared with what the study asks for: settings,
-seed, code, and the hashes of what the job read with the hashes of what the jobs before have written. Tables that lie
-there and what checks have told (.csv, .json) are compared with what the job wrote. How a file came to be there does not matter: from an earlier study of
-the same name, from another version, copied, or marked as up to date by Snakemake's --touch. Threads, machine and device
-are not compared: they change the last digits of a result, and not what it is a result of.
+seed, code, the images of the user's that it read, and the hashes of what the job read with the hashes of what the jobs
+before have written. Tables and reports of checks that lie there (.csv, .json) are compared with what the job wrote. How
+a file came to be there does not matter: from an earlier study of the same name, from another version, copied, or marked
+as up to date by Snakemake's --touch. Threads, machine and device are not compared: they change the last digits of a
+result, and not what it is a result of.
 
 The workflow writes down what is asked for, by its own rules. Below `jobs` is a record per job: name; rule; provenance,
 outputs and inputs (paths, which count from the folder of the results); given (files that the user named); settings;
