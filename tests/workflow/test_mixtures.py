@@ -115,7 +115,7 @@ def test_other_images_or_checks_than_were_read_are_refused_before_any_job(of_fil
     leaks = "subsets/size-10/replicate-1/leaks.json is not what the job wrote"
     assert f"  check_leaks size=10 replicate=1: {leaks}\n" in told
     assert "  check_leaks size=20 replicate=1: read another data/test.csv\n" in told and "Traceback" not in told
-    assert commanded(told) == ["--forcerun", "make_manifest", "make_external_set", "check_leaks"]
+    assert commanded(told) == ["--forcerun", "make_manifest", "check_leaks", "make_external_set"]
 
 
 def of_another_split(provenance):
