@@ -53,6 +53,7 @@ onstart:
         take_over()
         make_beginnings()
         refuse_mixture()
+        forget_asked()
         write_plan()
         put_old_report_aside()
 

@@ -4,6 +4,8 @@ A stage is a module with `add_arguments(parser)` and `run(args)`. It declares it
 `inputs` and `outputs`, and gets `settings` (a dict), `seed`, `threads` and `device` from the options here. Modules are
 imported only when their stage runs, after the thread count is set, so that a process starts fast.
 
+A stage that reads a folder of images leaves the digest of what it read in `args.listing`, for the provenance.
+
 Where it can need much memory it says in `LESS_MEMORY` what to lower. A function that `run` returns is called when the
 outputs and their provenance are whole.
 """
@@ -109,7 +111,7 @@ def _run(argv: list[str], common: argparse.ArgumentParser, first: bool, started:
 
             outputs = _files(parser, args, "outputs")
             made = record(stage, args.settings, args.seed, args.threads, code, inputs, outputs, started)
-            write_json(args.provenance, made)
+            write_json(args.provenance, made | ({"listing": args.listing} if "listing" in args else {}))
         if afterwards:
             afterwards()
     except UserError as error:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def study(tmp_path):
 
 def change(study, path, **changes):
     """Another content of a provenance, at the top or, by the end of its path, of an input; None takes it out."""
-    file = study["root"] / path / "provenance.json"
+    file = next(file for end in ("/", ".") if (file := study["root"] / f"{path}{end}provenance.json").is_file())
     content = read_json(file)
     for key, value in changes.items():
         names = [name for name in content["inputs"] if name.endswith(key.replace("_", "."))]
@@ -99,7 +100,7 @@ def test_a_clean_study_passes_with_all_counted(study):
     once = dict.fromkeys(["make_manifest", "make_splits", "make_test_set", "prepare_weights"], 1)
     compared = once | {"make_subset": 2, "train_gan": 2, "sample_gan": 4, "train_classifier": 10}
     assert json.loads(report.read_text()) == {
-        **{"asked": "asked", "breaches": 0, "compared": compared},
+        **{"asked": "asked", "compared": compared},
         "results": lineage.digest_of([lineage.read_provenance(study["root"], job) for job in study["jobs"]]),
     }
 
@@ -205,6 +206,20 @@ def test_a_file_of_the_users_that_has_changed_is_named(study, tmp_path, capsys):
     assert f"make_manifest manifest: read another {groups}\n" in told(study, capsys)
 
 
+def test_another_listing_of_the_images_is_named(study, capsys):
+    """As where images came, went or were replaced, or where data_root names another folder."""
+    study["jobs"][0]["listing"] = "of now"
+    change(study, "data/manifest", listing="of now")
+    assert run(study)[0] == 0
+    (study["root"] / "cells/lineage.json").unlink()
+    change(study, "data/manifest", listing="of then")
+    said = told(study, capsys)
+    assert "  make_manifest manifest: the images of its data root are others than it read\n" in said
+    assert "  --forcerun make_manifest\n" in said
+    change(study, "data/manifest", listing=None)
+    assert "  make_manifest manifest: the images are not known\n" in told(study, capsys)
+
+
 def test_weights_of_a_file_of_the_users_are_of_the_study_until_the_file_changes(study, tmp_path, capsys):
     """By the provenance that the stage itself writes."""
     file, root = tmp_path / "r18.safetensors", study["root"]
@@ -234,6 +249,21 @@ def test_a_table_that_its_job_did_not_write_is_named(study, capsys):
     said = told(study, capsys)
     assert f"  train_classifier {cells[0]}: {cells[0]}/predictions.csv is not what the job wrote\n" in said
     assert f"  --forcerun {study['root'] / cells[0]}/provenance.json\n" in said and said.count("is not what") == 1
+
+
+def test_a_check_that_its_job_did_not_write_is_named(study, capsys):
+    """As one of another split that was copied."""
+    subset, root = "subsets/size-5/replicate-1", study["root"]
+    tables = [f"{subset}/train.csv", f"{subset}/validation.csv", "data/test.csv"]
+    asked(study, "check_leaks", subset.replace("subsets", "leaks"), tables, ["leaks.json"])
+    job = study["jobs"][-1]
+    report = root / job["outputs"][0]
+    write_json(report, {"images": {"test": 3}})
+    change(study, Path(job["provenance"]).parent, outputs={str(report): sha256_of(report)})
+    assert run(study)[0] == 0
+    (root / "cells/lineage.json").unlink()
+    write_json(report, {"images": {"test": 4}})
+    assert f"  {job['name']}: {job['outputs'][0]} is not what the job wrote\n" in told(study, capsys)
 
 
 def test_a_study_that_was_renamed_with_its_folder_is_the_same(study, capsys):
@@ -285,7 +315,9 @@ def analysed(study):
     check = {"root": root, "jobs": jobs}
     asked(check, "check_lineage", "cells/check", [], [], [root.parent / "asked.json"])
     asked(check, "make_tables", "tables/all", ["cells/lineage.json"], ["summary.csv"], confidence=0.95)
-    change(check, "cells/check", outputs={str(root / "cells/lineage.json"): "hash of cells/lineage.json"})
+    report = root / "cells/lineage.json"
+    change(check, "cells/check", outputs={str(report): sha256_of(report)})
+    change(check, "tables/all", lineage_json=sha256_of(report))
     study["jobs"] += jobs
     return study
 

@@ -1,13 +1,18 @@
 """Where images come from: folders, the database's layout, and what of them has changed."""
 
+import json
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
+from ganaug.cli import main
 from ganaug.data import sources
 from ganaug.data.listing import listing_digest
 from ganaug.data.manifest import make_manifest
 from ganaug.errors import UserError
+from ganaug.files import read_json
 from helpers.pictures import encoded, folder_of, picture, settings
 
 ODD_NAMES = ["a b.png", "it's.png", 'say "x".png', "-rf.png", "näme.png", "new\nline.png", "$(date).png", "a,b.png"]
@@ -72,3 +77,31 @@ def test_the_listing_changes_with_contents_and_names_alone(tmp_path):
     assert look() == digests[-1]
     moved = root.rename(tmp_path / "elsewhere")
     assert listing_digest(moved, "folder", None, False, cache) == digests[-1]
+
+
+def test_the_provenance_of_a_manifest_holds_the_listing_that_its_stage_read(tmp_path):
+    """The same digest as the workflow's, of whole files and of all that can't be read."""
+    root = folder_of(tmp_path / "r", A={f"{i}.png": picture(i) for i in range(6)}, B={"1.png": picture(7)})
+    shutil.copyfile(root / "A/0.png", root / "A/copy.png")
+    (root / "A/broken.png").write_bytes(b"no picture")
+    (root / "A/nothing.png").symlink_to(root / "gone.png")
+    Path(os.fsdecode(os.fsencode(root / "A") + b"/\xff.png")).write_bytes(b"x")
+    (root / "A/deeper").mkdir()
+    (root / "A/deeper/1.png").write_bytes(b"x")
+    look = lambda root: listing_digest(root, "folder", None, False, tmp_path / "cache.json")  # noqa: E731
+    settings = {"source": "folder", "classes": None, "max_bad_share": 0.9, "near_copy_distance": 40}
+
+    def made(root):
+        files = [
+            x for name in ("manifest", "problems", "distances", "near-copies") for x in (f"--{name}", tmp_path / name)
+        ]
+        command = ["make_manifest", "--settings", json.dumps(settings), "--data-root", root, *files]
+        assert main([*map(str, command), "--provenance", str(tmp_path / "provenance.json")]) == 0
+        return read_json(tmp_path / "provenance.json")["listing"]
+
+    first = look(root)
+    assert made(root) == first
+    moved = root.rename(tmp_path / "elsewhere")
+    assert made(moved) == look(moved) == first
+    (moved / "A/deeper/2.png").write_bytes(b"x")
+    assert made(moved) == look(moved) != first

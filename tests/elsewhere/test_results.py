@@ -104,6 +104,16 @@ def test_what_was_made_by_other_code_is_marked_as_accepted(made, code, marked):
     assert read_json(folder / outputs[-1]) == record | ({"accepted_for": "here"} if marked else {})
 
 
+def test_a_check_of_a_gan_of_other_code_is_taken_after_the_gan(made, tmp_path):
+    """It has read the GAN's provenance as that was before somebody accepted it."""
+    folder, tried = made
+    gan = tried[0].job.outputs
+    record = {"inputs": {gan[-1]: sha256_of(folder / gan[-1])}, "outputs": {}}
+    write_json(folder / "results/s/check.provenance.json", record)
+    results.accept(gan, folder, "here")
+    results.check(["results/s/check.provenance.json"], folder, tmp_path / "here")
+
+
 @pytest.mark.parametrize("name", ["../outside.csv", "/tmp/outside.csv"])
 def test_a_part_that_leads_out_of_the_folder_writes_nothing_there(tmp_path, name):
     with tarfile.open(tmp_path / "results-1.tar", "w") as tar:

@@ -4,6 +4,7 @@ As users have met it: settings changed under `--rerun-triggers mtime`, `--touch`
 machine or left by another version.
 """
 
+import os
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from ganaug.files import read_json, write_json
+from helpers import miniature
 from helpers.running import dry_run, planned, snakemake
 from helpers.tiny import STUDY
 
@@ -84,3 +86,60 @@ def test_results_that_were_moved_are_the_studys_own(study, tmp_path):
     write_json(record, content | {"threads": 64, "machine": machine})
     run(moved, STUDY, "--touch")
     assert planned(dry_run(moved, *BY_TIME, study=STUDY)) == planned(dry_run(moved, study=STUDY)) == {}
+
+
+@pytest.fixture
+def of_files(finished, tmp_path):
+    """Folder of the finished miniature, whose images are files of the user's; a test may change it. Times are kept."""
+    return shutil.copytree(finished, tmp_path / "miniature")
+
+
+def rewrite(path, change):
+    """A JSON file with a change, that Snakemake does not see: the time is kept."""
+    status = path.stat()
+    write_json(path, change(read_json(path)))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_other_images_or_checks_than_were_read_are_refused_before_any_job(of_files):
+    """Under `--rerun-triggers mtime`: an image less, another one under its name, and leaks.json of another split."""
+    subset = of_files / "results/mini/subsets/size-10/replicate-1"
+    sorted((of_files / "radiographs/Normal/images").iterdir())[5].unlink()
+    first, second = sorted((of_files / "elsewhere/Normal").iterdir())[:2]
+    shutil.copyfile(second, first)
+    rewrite(subset / "leaks.json", lambda told: told | {"images": {"test": 1}})
+    rewrite(subset.parents[1] / "size-20/replicate-1/leaks.provenance.json", of_another_split)
+    told = run(of_files, miniature.STUDY, *BY_TIME, fails=True)
+    for rule in ("make_manifest", "make_external_set"):
+        assert f"  {rule}: the images of its data root are others than it read\n" in told
+    leaks = "subsets/size-10/replicate-1/leaks.json is not what the job wrote"
+    assert f"  check_leaks size=10 replicate=1: {leaks}\n" in told
+    assert "  check_leaks size=20 replicate=1: read another data/test.csv\n" in told and "Traceback" not in told
+    assert commanded(told) == ["--forcerun", "make_manifest", "check_leaks", "make_external_set"]
+
+
+def of_another_split(provenance):
+    inputs = {
+        path: "0" * 64 if path.endswith("data/test.csv") else digest for path, digest in provenance["inputs"].items()
+    }
+    return provenance | {"inputs": inputs}
+
+
+def test_a_study_that_was_moved_with_its_images_is_the_same(of_files):
+    (of_files / "far").mkdir()
+    (of_files / "radiographs").rename(of_files / "far/films")
+    moved = miniature.STUDY | {"data_root": "far/films"}
+    assert without_figures(dry_run(of_files, *BY_TIME, study=moved)) == {}
+
+
+def test_of_what_was_asked_for_the_last_is_kept(study):
+    """A dry run of other settings leaves its own; the next run deletes it, but none of another study of the folder."""
+    (study / ".snakemake/asked/another").mkdir()
+    others = study / ".snakemake/asked/another/1.json"
+    write_json(others, {})
+    dry_run(study, study=OTHER)
+    here = study / ".snakemake/asked/lab"
+    assert len(list(here.iterdir())) == 2
+    run(study, STUDY, "--forcerun", "make_report")
+    (left,) = here.iterdir()
+    assert left.stem == read_json(study / "results/lab/cells/lineage.json")["asked"] and others.exists()

@@ -10,11 +10,15 @@ pytestmark = pytest.mark.slow
 VIT = "vit_tiny_patch16_224"
 
 
-def test_a_backbone_that_can_not_work_ends_the_run_before_any_training(tmp_path):
+GAN = "results/lab/gan/size-10/replicate-1/generator.safetensors"
+
+
+@pytest.mark.parametrize("asked", [(), ("--keep-going", GAN)], ids=["study", "generator"])
+def test_a_backbone_that_can_not_work_ends_the_run_before_any_training(asked, tmp_path):
     study = STUDY | {"backbones": [*STUDY["backbones"], VIT]}
     study |= {"weights": {VIT: {"source": str(write_untrained(tmp_path, VIT))}}}
     with pytest.raises(AssertionError) as failed:
-        run(tmp_path, study)
+        run(tmp_path, study, *asked)
     said = str(failed.value)
     assert "first one step of each network" in said and "Traceback" not in said
     assert "no training begins before each network of the study has worked once, and these have not:" in said

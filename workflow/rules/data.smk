@@ -190,6 +190,7 @@ rule check_leaks:
         near_copies=f"{RESULTS}/data/near_copies.json",
     output:
         report=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
+        provenance=f"{RESULTS}/subsets/{SUBSET}/leaks.provenance.json",
     log:
         f"{RESULTS}/logs/check_leaks/{SUBSET}.log",
     conda:
@@ -202,4 +203,4 @@ rule check_leaks:
     shell:
         "python -m ganaug check_leaks --train-table {input.train_table} --validation-table {input.validation_table}"
         " --test-table {input.test_table} --manifest {input.manifest} --near-copies {input.near_copies}"
-        " --report {output.report} --log {log}"
+        " --report {output.report} --provenance {output.provenance} --log {log}"

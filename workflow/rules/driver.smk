@@ -241,17 +241,18 @@ def make_beginnings():
     place, it compares their bytes: an image more in the data reruns what follows from the subsets that it came into.
     """
     due = list(workflow.dag.needrun_jobs())
-    trials = [job for job in due if job.rule.name in TRIALS]
+    beside = trials_beside(due)
+    trials = [trial_of(job) for job in due if job.rule.name in TRIALS] + beside
     again = [job for job in due if job.rule.name in BEGINNINGS]
     again = [job for job in again if all(os.path.exists(path) for path in job.output)]
     if not (again or trials) or workflow.touch or not by_command():
         return
     if "GANAUG_BEGUN" in os.environ:  # once: what is planned after that is run, and what has failed fails again
-        untried = [job for job in trials if not all(os.path.exists(path) for path in job.output)]
+        untried = [trial for trial in trials if not os.path.exists(trial["output"])]
         if untried:
             raise WorkflowError(
                 "no training begins before each network of the study has worked once, and these have not:",
-                *(f"{name_of(job)}: {why_untried(job)}" for job in untried),
+                *(f"{trial['name']}: {why_untried(trial)}" for trial in untried),
             )
         return
     os.environ.update(GANAUG_BEGUN="yes")
@@ -259,16 +260,39 @@ def make_beginnings():
         print("first the subsets, test sets and weights, to see which of them come out different", flush=True)
     if trials:
         print("first one step of each network, to see whether it can work", flush=True)
-    first = [*(LAST_OF_THEM if again else []), *dict.fromkeys(job.rule.name for job in trials)]
-    heard = run_part([sys.executable, *sys.orig_argv[1:], "--nolock", "--no-hooks", "--until", *first])
+    first = [*(LAST_OF_THEM if again else []), *dict.fromkeys(trial["rule"] for trial in trials)]
+    # For trials that its targets do not come from, the whole study is planned instead.
+    targets = {*workflow.dag_settings.targets, "--"} if beside else ()
+    given = [argument for argument in sys.orig_argv[1:] if argument not in targets]
+    heard = run_part([sys.executable, *given, "--nolock", "--no-hooks", "--until", *first])
     if heard:
         raise WorkflowError(f"ended by {signal.Signals(heard[0]).name}")
     plan_again()
 
 
-def why_untried(job):
+def trial_of(job):
+    """A record of a trial in the plan: name, rule, output, log."""
+    return {"name": name_of(job), "rule": job.rule.name, "output": str(job.output[0]), "log": str(job.log[0])}
+
+
+def trials_beside(due):
+    """The trials of the networks that a GAN's images are for, where a part of a study (`--until train_gan`, a file)
+    trains GANs and comes from no such trial. Whether they are up to date is not known before they are planned."""
+    if not any(job.rule.name == "train_gan" for job in due):
+        return []
+    wanted = [f"{RESULTS}/weights/{backbone}.check.json" for backbone in STUDY["backbones"]]
+    wanted.append(f"{RESULTS}/fidelity/extractor.json")
+    planned = {below_results(path) for path in outputs_of(workflow.dag.jobs)}
+    jobs = [(path, jobs_before([path])[0][0]) for path in wanted if below_results(path) not in planned]
+    return [
+        {"name": job_name(job["rule"], job["wildcards"]), "rule": job["rule"], "output": path, "log": job["log"]}
+        for path, job in jobs
+    ]
+
+
+def why_untried(trial):
     """Why a trial has no output: it failed, or never began since what it waits for failed."""
-    log = Path(job.log[0])
+    log = Path(trial["log"])
     return why_failed(log) if log.is_file() else "its weights could not be had; the messages above say why"
 
 

@@ -124,6 +124,7 @@ rule check_synthetic:
         test_table=f"{RESULTS}/data/test.csv",
     output:
         report=f"{RESULTS}/synthetic/{SUBSET}{{at}}/check.json",
+        provenance=f"{RESULTS}/synthetic/{SUBSET}{{at}}/check.provenance.json",
     log:
         f"{RESULTS}/logs/check_synthetic/{SUBSET}{{at}}.log",
     conda:
@@ -137,7 +138,8 @@ rule check_synthetic:
         "python -m ganaug check_synthetic --gan-provenance {input.gan} --synthetic-images {input.images}"
         " --train-images {input.train_images} --train-table {input.train_table}"
         " --validation-images {input.validation_images} --validation-table {input.validation_table}"
-        " --test-images {input.test_images} --test-table {input.test_table} --report {output.report} --log {log}"
+        " --test-images {input.test_images} --test-table {input.test_table} --report {output.report}"
+        " --provenance {output.provenance} --log {log}"
 
 
 rule check_extractor:

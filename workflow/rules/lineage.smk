@@ -3,7 +3,7 @@
 
 import functools
 
-ASKED = Path(".snakemake", "asked")
+ASKED = Path(".snakemake", "asked", STUDY["study"])
 LINEAGE = f"{RESULTS}/cells/lineage.json"
 
 
@@ -44,6 +44,7 @@ def asked_of(job, inputs):
         "settings": json.loads(param("settings") or "{}"),
         "seed": param("seed"),
         "code": param("code"),
+        "listing": param("listing") or None,
     }
 
 
@@ -71,6 +72,12 @@ def asked_file():
             if "GANAUG_PLAN" not in os.environ:  # study.py looks at a folder that may be a colleague's
                 raise
     return local(str(path))
+
+
+def forget_asked():
+    """Delete what was asked for before. At the start of a run: no other run of this study is there to read the files."""
+    for path in set(ASKED.glob("*.json")) - {Path(asked_file())}:
+        path.unlink(missing_ok=True)
 
 
 def last_asked():

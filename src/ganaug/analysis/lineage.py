@@ -1,14 +1,16 @@
 """Stage check_lineage: that all results are of one study, by their provenance.
 
 For every job whose results the tables come from, its provenance is compared with what the study asks for: settings,
-seed, code, and the hashes of what the job read with the hashes of what the jobs before have written. Tables that lie
-there (.csv) are compared with what the job wrote. How a file came to be there does not matter: from an earlier study of
-the same name, from another version, copied, or marked as up to date by Snakemake's --touch. Threads, machine and device
-are not compared: they change the last digits of a result, and not what it is a result of.
+seed, code, the images of the user's that it read, and the hashes of what the job read with the hashes of what the jobs
+before have written. Tables and reports of checks that lie there (.csv, .json) are compared with what the job wrote. How
+a file came to be there does not matter: from an earlier study of the same name, from another version, copied, or marked
+as up to date by Snakemake's --touch. Threads, machine and device are not compared: they change the last digits of a
+result, and not what it is a result of.
 
 The workflow writes down what is asked for, by its own rules. Below `jobs` is a record per job: name; rule; provenance,
 outputs and inputs (paths, which count from the folder of the results); given (files that the user named); settings;
-seed (null where the rule has none); code (`imports.digest_of_stage`).
+seed (null where the rule has none); code (`imports.digest_of_stage`); listing (`listing.listing_digest` of the data
+root that the job reads; null where it reads none of the user's).
 """
 
 import argparse
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     jobs = [job for job in jobs if str(args.results / job["provenance"]) not in missing]
     made = refuse_others(jobs, args.results)
     compared = dict(sorted(Counter(job["rule"] for job in jobs).items()))
-    report = {"asked": args.asked.stem, "compared": compared, "breaches": 0, "results": digest_of(made)}
+    report = {"asked": args.asked.stem, "compared": compared, "results": digest_of(made)}
     write_json(args.report, report)
 
 
@@ -84,7 +86,7 @@ def differences(jobs: list[dict], made: list["Provenance"], results: Path) -> li
     }
     found = []
     for number, (job, record) in enumerate(zip(jobs, made, strict=True)):
-        what = other_settings(job, record) + other_code(job, record)
+        what = other_settings(job, record) + other_code(job, record) + other_images(job, record)
         if job["rule"] == "check_lineage":
             check = [Path(job["given"][0]).stem, digest_of(made[:number])]
             what += [] if check == last_check(results) else ["is of other results than the study's"]
@@ -99,7 +101,8 @@ def differences(jobs: list[dict], made: list["Provenance"], results: Path) -> li
 @dataclass(frozen=True)
 class Provenance:
     """What made a result. code: its digest, or that of the code in place of which the user has accepted it; None where
-    none is named. inputs, outputs: SHA-256 of the study's files, by their path in its results. given: of the user's."""
+    none is named. inputs, outputs: SHA-256 of the study's files, by their path in its results. given: of the user's.
+    listing: digest of the images of the data root, None where none is named."""
 
     settings: dict
     seed: int | None
@@ -107,6 +110,7 @@ class Provenance:
     inputs: dict[str, str]
     outputs: dict[str, str]
     given: dict[str, str]
+    listing: str | None
 
 
 def digest_of(made: list[Provenance]) -> str:
@@ -139,7 +143,7 @@ def read_provenance(results: Path, job: dict) -> Provenance:
         inputs, outputs, code = found["inputs"], found["outputs"], found.get("accepted_for", found.get("code"))
         study = folder_of_then(job, outputs) or "/".join(results.absolute().parts[-2:]) + "/"
         own, written, given = files(inputs, study, True), files(outputs, study, True), files(inputs, study, False)
-        return Provenance(dict(found["settings"]), found["seed"], code, own, written, given)
+        return Provenance(dict(found["settings"]), found["seed"], code, own, written, given, found.get("listing"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no provenance ({error!r}); delete the file and run the study again") from None
 
@@ -170,6 +174,12 @@ def other_code(job: dict, record: Provenance) -> list[str]:
     return [] if record.code == job["code"] else ["the code is another"]
 
 
+def other_images(job: dict, record: Provenance) -> list[str]:
+    if not job.get("listing") or record.listing == job["listing"]:
+        return []
+    return ["the images of its data root are others than it read" if record.listing else "the images are not known"]
+
+
 def other_files(job: dict, record: Provenance, wrote: dict[str, str], given: dict[str, str]) -> list[str]:
     """wrote: hashes of what the jobs have written, by path. given: of the user's files that are there."""
     asked = set(job["inputs"])
@@ -188,8 +198,10 @@ def other_files(job: dict, record: Provenance, wrote: dict[str, str], given: dic
 
 
 def other_tables(job: dict, record: Provenance, results: Path) -> list[str]:
-    """Tables alone: they are read by their place in the folder, and hashing them takes no time to speak of."""
-    there = [path for path in job["outputs"] if path.endswith(".csv") and (results / path).is_file()]
+    """Tables and reports of checks alone: they are read by their place in the folder, and hashing them takes no time to
+    speak of."""
+    told = [path for path in job["outputs"] if path.endswith((".csv", ".json")) and path != job["provenance"]]
+    there = [path for path in told if (results / path).is_file()]
     other = [path for path in there if sha256_of(results / path) != record.outputs.get(path)]
     return [f"{path} is not what the job wrote" for path in sorted(other)]
 

@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> None:
         resolution=settings.resolution,
     )
     found, problems, *_ = manifest.make_manifest(args.data_root, reading, own=own)
+    args.listing = manifest.listing_of(found, args.data_root, reading)
     of_own = found[found["reason"] == manifest.COPY_OF_OWN]
     write_csv(args.problems, problems)
     write_csv(args.left_out, copies_of(of_own, own, distance))

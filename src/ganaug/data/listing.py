@@ -1,13 +1,16 @@
-"""A data root's images as one digest, by which the workflow sees that some were added, removed or changed."""
+"""A data root's images as one digest, by which the workflow sees that some were added, removed or changed.
+
+The stages that read a data root write the digest of what they read into their provenance; paths in it are relative to
+the root, so that a root that was moved is the same.
+"""
 
 import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from ganaug.data.sources import list_images, list_skipped, reason_to_leave_out
+from ganaug.data.sources import in_tables, list_images, list_skipped, reason_to_leave_out
 from ganaug.errors import UserError
 from ganaug.files import read_json, sha256_of, write_text
 
@@ -27,11 +30,11 @@ def listing_digest(
     all is read every time.
     """
     cached = _read(cache)
-    found, digest = {}, hashlib.sha256()
+    found, files = {}, []
     for file, _ in list_images(root, source, classes, follow_links, known):
         path = root / file
         if reason := reason_to_leave_out(root, file, follow_links):  # which may be that it can't be opened without harm
-            digest.update(os.fsencode(f"{file}\0{reason}\n"))
+            files.append((in_tables(file), reason))
             continue
         status = path.stat()
         key = str(path.absolute())
@@ -39,12 +42,25 @@ def listing_digest(
         before = cached.get(key)
         content = before[2] if before and before[:2] == stamp else _content(path)
         found[key] = [*stamp, content]
-        digest.update(os.fsencode(f"{file}\0{content}\n"))
-    for file, *_ in list_skipped(root, source, classes, known):
-        digest.update(os.fsencode(f"{file}\0skipped\n"))
+        files.append((in_tables(file), content))
     if found != cached:
         with contextlib.suppress(OSError, UserError):
             write_text(cache, json.dumps(found))
+    return digest_of(files, root, source, classes, known)
+
+
+def digest_of(
+    files: Iterable[tuple[str, str]], root: Path, source: str, classes: list[str] | None, known: Collection[str] = ()
+) -> str:
+    """SHA-256 over the listing of a data root.
+
+    files: of each file of `list_images`, in its order, the name in tables and the SHA-256 of the content, or why it
+    has none. What `list_skipped` finds counts by its name.
+    """
+    digest = hashlib.sha256()
+    skipped = ((in_tables(file), "skipped") for file, *_ in list_skipped(root, source, classes, known))
+    for file, content in [*files, *skipped]:
+        digest.update(f"{file}\0{content}\n".encode())
     return digest.hexdigest()
 
 

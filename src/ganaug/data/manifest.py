@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from ganaug.data import films, patients
 from ganaug.data.calibration import COPIED, choose, conflict_distance, copy_hashes, describe, distances
 from ganaug.data.images import ADVICE, decode, pixels_sha256
+from ganaug.data.listing import digest_of
 from ganaug.data.near_copies import copies_of, groups, hash_of_reduced, reduced, unpacked
 from ganaug.data.odd_groups import CONFLICT, IN_LARGE_GROUP, conflicts, described, in_large_groups
 from ganaug.data.sources import in_tables, list_images, list_skipped, read_file, reason_to_leave_out
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(**args.settings)
     known = patients.read_groups(args.groups) if args.groups else None
     manifest, problems, table, near_copies = make_manifest(args.data_root, settings, known)
+    args.listing = listing_of(manifest, args.data_root, settings)
     write_csv(args.manifest, manifest)
     write_csv(args.problems, problems)
     write_csv(args.distances, table)
@@ -125,6 +127,13 @@ def make_manifest(
     listed = pd.DataFrame(problems, columns=["file", "class", "problem", "action"])
     listed = listed.sort_values(["problem", "class", "file"], ignore_index=True)
     return manifest, listed, table, describe(table, threshold, chosen) | described(found)
+
+
+def listing_of(manifest: pd.DataFrame, root: Path, settings: Settings) -> str:
+    """The digest of the files that the manifest was made of, as `listing.listing_digest` finds it before the stage."""
+    read = manifest["file_sha256"].where(manifest["file_sha256"] != "", manifest["reason"])
+    files = zip(manifest["file"], read, strict=True)
+    return digest_of(files, root, settings.source, settings.classes, settings.known_classes)
 
 
 def inspect(root: Path, file: str, label: str, settings: Settings) -> dict:
