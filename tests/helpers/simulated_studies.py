@@ -56,13 +56,7 @@ def study(setting: Setting, seed: int) -> Evidence:
                     chance = own_part * (rng.exponential(1) - 1 if s.skewed else rng.normal())
                     chance += of_images.get((augmentation, backbone), 0.0)
                     skill = SKILL + draw + POINT * (s.spread * chance + s.effect * (augmentation == "gan"))
-                    margin = skill + difficulty + LUCK * rng.normal(0, 1, s.images)
-                    right = 1 / (1 + np.exp(-2 * margin))
-                    probabilities = np.repeat(((1 - right) / 2)[:, None], len(CLASSES), 1)
-                    other = (labels + 1 + rng.integers(0, 2, s.images)) % len(CLASSES)
-                    probabilities[np.arange(s.images), other] += np.where(margin < 0, 0.4 * (1 - right), 0)
-                    probabilities[np.arange(s.images), labels] = right
-                    probabilities /= probabilities.sum(1, keepdims=True)
+                    probabilities = probabilities_of(rng, labels, skill, difficulty)
                     images = np.arange(s.images).astype(str).astype(object)
                     found = names[probabilities.argmax(1)]
                     cell = (augmentation, str(size), replicate, backbone)
@@ -78,6 +72,18 @@ def study(setting: Setting, seed: int) -> Evidence:
         validation_share=0.2,
     )
     return Evidence(cells, groups, settings, seed)
+
+
+def probabilities_of(rng: np.random.Generator, labels: np.ndarray, skill: float, difficulty: np.ndarray) -> np.ndarray:
+    """[N, C] of a classifier of this skill. labels: int [N]. difficulty: [N], of test images, alike for classifiers."""
+    n = len(labels)
+    margin = skill + difficulty + LUCK * rng.normal(0, 1, n)
+    right = 1 / (1 + np.exp(-2 * margin))
+    probabilities = np.repeat(((1 - right) / 2)[:, None], len(CLASSES), 1)
+    other = (labels + 1 + rng.integers(0, 2, n)) % len(CLASSES)
+    probabilities[np.arange(n), other] += np.where(margin < 0, 0.4 * (1 - right), 0)
+    probabilities[np.arange(n), labels] = right
+    return probabilities / probabilities.sum(1, keepdims=True)
 
 
 def false_alarm(table, metric: str = "balanced_accuracy") -> bool:
