@@ -6,7 +6,7 @@
 A row per setting. false alarm: share of studies in which any comparison by balanced accuracy (of any metric: `by any`)
 is called better or worse, though there is no difference. covered: share of 95 % intervals that hold the truth, of
 differences, of mean accuracy and of mean AUROC. false equivalence: share of comparisons called equivalent where the
-difference is the margin. The last settings are of the size `all`, whose replicates share their images.
+difference is the margin. The last settings are of replicates that share images, up to the size `all`, which takes all.
 """
 
 import argparse
@@ -47,8 +47,9 @@ SETTINGS = [
     Setting(replicates=5, images=1000, spread=3, skewed=True),
     Setting(replicates=5, images=1000, group=10),
     Setting(replicates=2, images=1000, spread=3),
-    Setting(replicates=5, images=3000, spread=3, sizes=("all",)),
-    Setting(replicates=5, images=3000, spread=3, sizes=("all",), common=0.5),
+    Setting(replicates=5, images=3000, spread=3, sizes=("all",), used=(1.0,)),
+    Setting(replicates=5, images=3000, spread=3, sizes=("all",), used=(1.0,), of_images=0.5),
+    Setting(replicates=5, images=1000, spread=3, sizes=(100, 500, 800, "all"), used=(0.1, 0.5, 0.8, 1.0)),
 ]
 
 
@@ -70,7 +71,8 @@ def main() -> None:
 
 def setting_in_words(s: Setting) -> str:
     skewed = ", skewed" if s.skewed else ""
-    of_all = f", size all with {s.common:.0%} in common" if "all" in s.sizes else ""
+    shares = " and ".join(f"{share:.0%}" for share in s.used)
+    of_all = f", {shares} of the images used, {s.of_images:.0%} of the variance from them" if any(s.used) else ""
     return (
         f"| {s.images} images, {s.group} a patient | {s.replicates} replicates | {s.spread:g} points{skewed}{of_all} |"
     )
