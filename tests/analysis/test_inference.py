@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import spearmanr, ttest_1samp
 
@@ -11,6 +12,7 @@ from ganaug.analysis.inference import Evidence, verdict
 from ganaug.analysis.metrics import Predictions, score
 from ganaug.analysis.paired_tests import difference_test, equivalence_test, holm
 from ganaug.analysis.resampling import Draws, Errors, errors_of, mean_interval, overlap_of, resampled_scores
+from ganaug.analysis.results import shares_used
 from ganaug.analysis.scaling import fit_power_law, order_test, scaling
 from ganaug.seeding import derive_seed
 from helpers.evidence import evidence, predictions
@@ -151,6 +153,19 @@ def test_replicates_that_share_their_images_have_a_wider_interval():
         widths[used] = high - low
     assert widths[1] / widths[0] == pytest.approx(math.sqrt((1 / 5 + 0.2 / 0.8) * 5), rel=1e-6)
     assert widths[0.5] / widths[0] == pytest.approx(math.sqrt((1 / 5 + 0.1 / 0.9) * 5), rel=1e-6)
+
+
+def test_the_share_is_the_classs_own_or_the_mean_over_classes():
+    data = pd.DataFrame({"class": ["a", "b", "none usable"], "pool": [1140, 8660, 0]})
+    used = shares_used(data, [500, 1000, "all"])
+    assert used["1000"] == pytest.approx({"a": 1000 / 1140, "b": 1000 / 8660}) and used["all"] == {"a": 1, "b": 1}
+    e = evidence(2, n=30)
+    found = Evidence({}, np.arange(30), e.settings, 1, used)
+    assert found.overlap("1000", "a") == pytest.approx(overlap_of(1000 / 1140, 0.2))
+    assert found.overlap("1000") == pytest.approx(overlap_of((1000 / 1140 + 1000 / 8660) / 2, 0.2))
+    assert found.overlap("all") == found.overlap("all", "b") == pytest.approx(0.25)  # 0.2 / 0.8
+    assert found.overlap("200") == e.overlap("50") == overlap_of(0, 0.2) == 0
+    assert np.all(np.diff([overlap_of(share, 0.2) for share in np.linspace(0, 1, 20)]) > 0)
 
 
 def covered_and_called(used, replicates, trials, of_images=0.2, validation_share=0.2):
