@@ -1,27 +1,45 @@
 """How often the statistics are wrong, in simulated studies whose truth is known.
 
-    python benchmarks/simulate_statistics.py                       all settings, 200 studies each; about an hour
+    python benchmarks/simulate_statistics.py                       all settings, 200 studies each; about six hours
     python benchmarks/simulate_statistics.py --studies 50 --only 0 3
 
 A row per setting. false alarm: share of studies in which any comparison by balanced accuracy (of any metric: `by any`)
 is called better or worse, though there is no difference. covered: share of 95 % intervals that hold the truth, of
 differences, of mean accuracy and of mean AUROC. false equivalence: share of comparisons called equivalent where the
-difference is the margin. The last settings are of the size `all`, whose replicates share their images.
+difference is the margin, in every third study. Settings 11 to 13 are of replicates that share images, up to the size
+`all`, which takes all; the last four are of means alone.
 """
 
 import argparse
+import json
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import numpy as np
+from scipy.stats import rankdata
 
+from ganaug.analysis.inference import Evidence
+from ganaug.analysis.resampling import resampled_scores
 from ganaug.analysis.results import SHOWN
-from helpers.simulated_studies import Setting, false_alarm, study
+from helpers.simulated_studies import (
+    CLASSES,
+    DIFFICULTY,
+    POINT,
+    SKILL,
+    Setting,
+    false_alarm,
+    probabilities_of,
+    study,
+)
 
+MEANS = Setting(replicates=5, images=200, sizes=(100,), used=(0.0,), augmentations=("none",))  # without comparisons
 SETTINGS = [
     Setting(replicates=3, images=1000),
     Setting(replicates=3, images=1000, spread=3),
@@ -34,60 +52,97 @@ SETTINGS = [
     Setting(replicates=5, images=1000, spread=3, skewed=True),
     Setting(replicates=5, images=1000, group=10),
     Setting(replicates=2, images=1000, spread=3),
-    Setting(replicates=5, images=3000, spread=3, sizes=("all",)),
-    Setting(replicates=5, images=3000, spread=3, sizes=("all",), common=0.5),
+    Setting(replicates=5, images=3000, spread=3, sizes=("all",), used=(1.0,)),
+    Setting(replicates=5, images=3000, spread=3, sizes=("all",), used=(1.0,), of_images=0.5),
+    Setting(replicates=5, images=1000, spread=3, sizes=(100, 500, 800, "all"), used=(0.1, 0.5, 0.8, 1.0)),
+    replace(MEANS, spread=1),
+    replace(MEANS, spread=3),
+    replace(MEANS, spread=3, replicates=3),
+    replace(MEANS, images=1000),
 ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=200)
-    parser.add_argument("--only", type=int, nargs="+", help="numbers of settings, from 0")
+    parser.add_argument("--only", type=int, nargs="+", help="numbers of settings, from 0, in the order to be run")
+    parser.add_argument("--out", type=Path, help="JSON file with the rows so far, kept up to date after every study")
     args = parser.parse_args()
-    for number, setting in enumerate(SETTINGS):
-        if args.only is None or number in args.only:
-            print(number, setting_in_words(setting), *(f"{k} {v:.3f}" for k, v in rates(setting, args.studies).items()))
-            sys.stdout.flush()
+    numbers, rows = args.only if args.only is not None else list(range(len(SETTINGS))), {}
+    growing = {number: growing_rates(SETTINGS[number]) for number in numbers}
+    for studies in range(1, args.studies + 1):  # in turn, so that what there is at any time is of all settings
+        for number, rates in growing.items():
+            found = {name: round(rate, 4) for name, rate in next(rates).items()}
+            rows[number] = {"setting": setting_in_words(SETTINGS[number]), "studies": studies} | found
+            if args.out:
+                args.out.write_text(json.dumps(rows, indent=1))
+    for number, row in rows.items():
+        print(number, *(f"{name} {value}" for name, value in row.items()))
 
 
 def setting_in_words(s: Setting) -> str:
     skewed = ", skewed" if s.skewed else ""
-    of_all = f", size all with {s.common:.0%} in common" if "all" in s.sizes else ""
+    shares = " and ".join(f"{share:.0%}" for share in s.used)
+    of_all = f", {shares} of the images used, {s.of_images:.0%} of the variance from them" if any(s.used) else ""
     return (
         f"| {s.images} images, {s.group} a patient | {s.replicates} replicates | {s.spread:g} points{skewed}{of_all} |"
     )
 
 
-def rates(setting: Setting, studies: int) -> dict[str, float]:
-    alarms, any_alarms, covered, equivalent, truth = [], [], [], [], true_means(setting)
-    held: dict[str, list[bool]] = {metric: [] for metric in truth}
+def growing_rates(setting: Setting) -> Iterator[dict[str, float]]:
+    """The rates of the first study, of the first two, and so on; without end."""
+    truth, counted, names = true_means(setting), defaultdict(list), [str(size) for size in setting.sizes]
+    compared = len(setting.augmentations) > 1
     at_margin = replace(setting, effect=100 * setting.margin * 1.02, augmentations=("none", "gan"))
-    for number in range(studies):
-        evidence = study(setting, number)
-        table = evidence.comparisons()
-        alarms.append(false_alarm(table))
-        any_alarms.append(any(false_alarm(table, metric) for metric in SHOWN))
-        covered += list((table["ci_low"] <= 0) & (table["ci_high"] >= 0))
-        means = evidence.summary(list(setting.augmentations), [str(size) for size in setting.sizes], list(truth))
-        for metric, cells in means.groupby("metric"):
-            held[str(metric)] += list((cells["ci_low"] <= truth[metric]) & (cells["ci_high"] >= truth[metric]))
-        found = study(at_margin, number).comparisons().query("metric == 'accuracy'")
-        equivalent += list(found["verdict"] == "equivalent")
-    return {
-        "false alarm": float(np.mean(alarms)),
-        "by any": float(np.mean(any_alarms)),
-        "covered": float(np.mean(covered)),
-        "of means": float(np.mean(held["accuracy"])),
-        "of AUROC": float(np.mean(held["macro_auroc"])),
-        "false equivalence": float(np.mean(equivalent)),
-    }
+    for number in count():
+        evidence = study(setting, number, Quick)
+        means = evidence.summary(list(setting.augmentations), names, list(truth))
+        for metric, name in (("accuracy", "of means"), ("macro_auroc", "of AUROC")):
+            cells = means.query("metric == @metric")
+            counted[name] += list((cells["ci_low"] <= truth[metric]) & (cells["ci_high"] >= truth[metric]))
+        if compared:
+            table = evidence.comparisons()
+            counted["false alarm"].append(false_alarm(table))
+            counted["by any"].append(any(false_alarm(table, metric) for metric in SHOWN))
+            for size in ["", *names] if any(setting.used) else [""]:
+                found = table[(table["size"] == size) | (size == "")]
+                counted[f"covered {size}".strip()] += list((found["ci_low"] <= 0) & (found["ci_high"] >= 0))
+        if compared and number % 3 == 0:
+            found = study(at_margin, number, Quick).comparisons().query("metric == 'accuracy'")
+            counted["false equivalence"] += list(found["verdict"] == "equivalent")
+        yield {name: float(np.mean(values)) for name, values in counted.items()}
+
+
+class Quick(Evidence):
+    """With the scores of the resampling of every image once, which are those of `score`, as a test says."""
+
+    def __init__(self, predictions, groups, settings, seed, used):
+        super().__init__({}, groups, settings, seed, used)
+        weights = np.concatenate([np.ones_like(self.draws.images[:1]), self.draws.images])
+        found = {cell: resampled_scores(p, weights) for cell, p in predictions.items()}
+        self.predictions = predictions
+        self.scores = {cell: {name: float(v[0]) for name, v in values.items()} for cell, values in found.items()}
+        self.samples = {cell: {name: v[1:] for name, v in values.items()} for cell, values in found.items()}
 
 
 def true_means(setting: Setting) -> dict[str, float]:
-    """Mean accuracy and AUROC over trainings and test images, from sets of 400,000 in all."""
-    large = replace(setting, images=400, replicates=200, sizes=(100,), augmentations=("none",), draws=2, group=1)
-    scores = [s for n in range(5) for s in study(large, 10**6 + n).scores.values()]
-    return {metric: float(np.mean([s[metric] for s in scores])) for metric in ("accuracy", "macro_auroc")}
+    """Mean accuracy and AUROC over 2,000 trainings, each on 5,000 test images of its own."""
+    rng, s = np.random.default_rng(10**6), setting
+    scores = []
+    for _ in range(2000):
+        chance = rng.exponential(1) - 1 if s.skewed else rng.normal()
+        skill = SKILL + POINT * (s.shared * rng.normal() + s.spread * chance)
+        labels = rng.integers(0, len(CLASSES), 5000)
+        p = probabilities_of(rng, labels, skill, DIFFICULTY * rng.normal(0, 1, len(labels)))
+        scores.append(((p.argmax(1) == labels).mean(), np.mean([area(p[:, k], labels == k) for k in range(3)])))
+    accuracy, auroc = np.mean(scores, 0)
+    return {"accuracy": float(accuracy), "macro_auroc": float(auroc)}
+
+
+def area(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Under the ROC curve, by the rank sum of Mann and Whitney 1947; scores without ties."""
+    ranks, n = rankdata(scores), positive.sum()
+    return (ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(scores) - n))
 
 
 if __name__ == "__main__":

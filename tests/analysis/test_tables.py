@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ganaug.analysis.inference import Evidence, StatisticsSettings
 from ganaug.analysis.summary import as_text
-from ganaug.analysis.tables import ALWAYS
+from ganaug.analysis.tables import ALWAYS, read_cells, read_groups
 from ganaug.cli import main
 from ganaug.files import read_csv
 from helpers.results_tree import CLASSES, GRID, STATISTICS, make_tables, make_tree
@@ -92,7 +93,8 @@ def test_transfer_goes_both_ways(tree):
         shares.append((p[p["label"] == "COVID"]["predicted"] == "COVID").mean())
     row = found.loc["real", "synthetic", "sensitivity[COVID]"]
     assert row["mean"] == pytest.approx(np.mean(shares))
-    half = 12.706205 * abs(shares[0] - shares[1]) / 2  # Student's t of two replicates
+    # Student's t of two replicates that share all images, so that 1 / 2 becomes 1 / 2 + 0.2 / 0.8
+    half = 12.706205 * abs(shares[0] - shares[1]) / 2 * math.sqrt(1.5)
     assert row["ci_low"] == pytest.approx(max(0, np.mean(shares) - half), abs=0.01 * half)
     p = [pd.read_csv(tree / f"cells/synthetic-only/{cell.format(r)}/predictions.csv") for r in (1, 2)]
     accuracy = np.mean([(one["label"] == one["predicted"]).mean() for one in p])
@@ -111,6 +113,20 @@ def test_reliability_bins_hold_every_image_once(tree):
     key = ["augmentation", "size", "replicate", "backbone", "priors", "class"]
     bins = table(tree, "reliability").groupby(key)["images"].sum()
     assert (bins == 60 * len(CLASSES)).all()
+
+
+def test_intervals_are_widened_by_the_share_of_the_development_set(tree):
+    """25 of 240 images of each class, and all of them."""
+    settings = StatisticsSettings(**SMALL, **STATISTICS)
+    predictions = read_cells(tree, "cells", settings, lambda _: settings.augmentations)
+    groups = read_groups(tree / "data/test.csv", next(iter(predictions.values())))
+    used = {"25": dict.fromkeys(CLASSES, 25 / 240), "all": dict.fromkeys(CLASSES, 1.0)}
+    expected = Evidence(predictions, groups, settings, 1, used).comparisons()
+    found = table(tree, "comparisons")
+    for column in ("ci_low", "ci_high", "p"):
+        assert found[column].to_numpy() == pytest.approx(expected[column].to_numpy(), abs=1e-12), column
+    without = Evidence(predictions, groups, settings, 1).comparisons()
+    assert (found["p"] > without["p"]).all()
 
 
 def test_a_cell_can_be_recomputed_from_its_predictions(tree):

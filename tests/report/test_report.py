@@ -135,14 +135,13 @@ def test_the_copy_test_is_said_to_tell_nothing_where_it_does(built, tmp_path):
     assert "Not flagged: 2 of 3 at all images." in text and "Flagged:" not in text and "None is" not in text
 
 
-def test_a_size_that_uses_most_of_a_class_is_told_to_share_its_images(built, tmp_path):
-    assert "spread is not widened" not in built[1].text
+def test_the_share_of_the_development_set_that_widens_intervals_is_told(built, tmp_path):
+    assert "10% at 25, 100% at all. Their spread lacks" in built[1].text
     root = shutil.copytree(built[0], tmp_path / "study")
     data = pd.read_csv(root / "tables/data.csv")
-    for pool, told in ((50, False), (40, True)):  # of size 25
-        data.assign(pool=[pool, *[1000] * (len(data) - 1)]).to_csv(root / "tables/data.csv", index=False)
-        text = report(root, SMALL, tmp_path, gan={"kimg": 40})[0].text
-        assert ("62% of the development set is used at 25 per class: there too" in text) == told
+    data.assign(pool=[50, *[1000] * (len(data) - 1)]).to_csv(root / "tables/data.csv", index=False)
+    text = report(root, SMALL, tmp_path, gan={"kimg": 40})[0].text
+    assert "14% at 25 (50% of the smallest class), 100% at all." in text  # (0.5 + 3 × 0.025) / 4
 
 
 def test_corrected_priors_are_shown_where_the_classes_are_not_alike(built, tmp_path):

@@ -10,7 +10,7 @@ from ganaug.analysis.class_priors import corrected
 from ganaug.analysis.inference import Evidence
 from ganaug.analysis.metrics import Predictions, label_numbers
 from ganaug.analysis.reliability import Gaps, reliability, squared_errors
-from ganaug.analysis.resampling import mean_interval, overlap_of
+from ganaug.analysis.resampling import mean_interval
 from ganaug.analysis.results import ALL, CELL, PRIORS
 
 RANGES = {"brier": (0.0, 2.0), "rms_debiased": (-1.0, 1.0)}
@@ -89,7 +89,7 @@ def _rows(cells: list[Predictions | None], evidence: Evidence, size: str, drawn:
     for name, metric in next((m for m in measured if m is not None), {}):
         found = np.stack([nothing if m is None else m[name, metric] for m in measured], 1)
         values, samples = found[0], found[1:]
-        overlap = overlap_of(size, evidence.settings.validation_share)
+        overlap = evidence.overlap(size, None if name == ALL else name)
         confidence, limits = evidence.settings.confidence, RANGES.get(metric, (0.0, 1.0))
         mean, low, high, method = mean_interval(values, samples, evidence.draws, confidence, overlap)
         row = {"class": name, "metric": metric, "mean": mean}

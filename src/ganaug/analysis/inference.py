@@ -11,7 +11,7 @@ from ganaug.analysis.metrics import Predictions, score
 from ganaug.analysis.paired_tests import difference_test, equivalence_test, holm
 from ganaug.analysis.pairs import comparisons
 from ganaug.analysis.resampling import Draws, errors_of, mean_interval, overlap_of, resampled_scores
-from ganaug.analysis.results import SHOWN, Grid
+from ganaug.analysis.results import SHOWN, Grid, class_of
 
 RANGES = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # of metrics that are no shares
 TEST = "trainings and test images"
@@ -33,13 +33,20 @@ class Evidence:
     """All cells' predictions with their resampled metrics.
 
     predictions: by (augmentation, size, replicate, backbone), all on the same test images in one order; a cell that
-    is not among them is missing. groups: [N] of the test images: near-copies, or patients.
+    is not among them is missing. groups: [N] of the test images: near-copies, or patients. used: by size and class, the
+    share of the development set's images that a subset takes, see `shares_used`; none is as of a limitless set.
     """
 
     def __init__(
-        self, predictions: Mapping[tuple, Predictions], groups: np.ndarray, settings: StatisticsSettings, seed: int
+        self,
+        predictions: Mapping[tuple, Predictions],
+        groups: np.ndarray,
+        settings: StatisticsSettings,
+        seed: int,
+        used: Mapping[str, Mapping[str, float]] | None = None,
     ):
         self.predictions, self.groups, self.settings, self.seed = predictions, groups, settings, seed
+        self.used = used or {}
         self.draws = Draws.make(groups, settings.replicates, settings.bootstrap_samples, seed)
         self.scores = {cell: score(p) for cell, p in predictions.items()}
         self.samples = {cell: resampled_scores(p, self.draws.images) for cell, p in predictions.items()}
@@ -57,6 +64,16 @@ class Evidence:
         numbers = self.settings.replicate_numbers
         return [r for r in numbers if all((a, size, r, backbone) in self.predictions for a in augmentations)]
 
+    def overlap(self, size: str, class_name: str | None = None) -> float:
+        """`overlap_of` the subsets of a size, for a metric of one class or, with None, of all of them.
+
+        All classes have as many images in a subset of a numbered size, so that the correlation of the replicates is the
+        mean of the classes' where each adds as much to the variance.
+        """
+        shares = self.used.get(size, {})
+        of_class = [share for name, share in shares.items() if class_name in (name, None)]
+        return overlap_of(float(np.mean(of_class)) if of_class else 0.0, self.settings.validation_share)
+
     def summary(self, augmentations: Sequence[str], sizes: Sequence[str], metrics: Sequence[str] = ()) -> pd.DataFrame:
         """augmentation, size, backbone, metric, mean, ci_low, ci_high, replicates (with a value), interval (method).
 
@@ -71,7 +88,8 @@ class Evidence:
                     for metric in metrics:
                         found = self.values(augmentation, size, backbone, metric)
                         limits, area = RANGES.get(metric, (0.0, 1.0)), "auroc" in metric
-                        rows.append(cell | {"metric": metric} | self._mean(*found, size, *limits, logit=area))
+                        overlap = self.overlap(size, class_of(metric))
+                        rows.append(cell | {"metric": metric} | self._mean(*found, overlap, *limits, logit=area))
         return pd.DataFrame(rows)
 
     def comparisons(self) -> pd.DataFrame:
@@ -99,9 +117,14 @@ class Evidence:
         return pd.DataFrame(families, columns=columns)
 
     def _mean(
-        self, values: np.ndarray, samples: np.ndarray, size: str, lowest: float, highest: float, logit: bool = False
+        self,
+        values: np.ndarray,
+        samples: np.ndarray,
+        overlap: float,
+        lowest: float,
+        highest: float,
+        logit: bool = False,
     ) -> dict:
-        overlap = overlap_of(size, self.settings.validation_share)
         mean, low, high, method = mean_interval(values, samples, self.draws, self.settings.confidence, overlap, logit)
         limits = {"ci_low": float(np.clip(low, lowest, highest)), "ci_high": float(np.clip(high, lowest, highest))}
         return {"mean": mean, **limits, "replicates": int((~np.isnan(values)).sum()), "interval": method}
@@ -111,8 +134,8 @@ class Evidence:
         ours, theirs = self.values(a, size, backbone, metric), self.values(b, size, backbone, metric)
         differences, drawn, width = ours[0] - theirs[0], ours[1] - theirs[1], 2.0 if metric == "mcc" else 1.0
         row = {"augmentation": a, "reference": b, "size": size, "backbone": backbone, "metric": metric}
-        difference = self._mean(differences, drawn, size, -width, width)
-        errors = errors_of(differences, drawn, overlap_of(size, s.validation_share))
+        difference = self._mean(differences, drawn, self.overlap(size), -width, width)
+        errors = errors_of(differences, drawn, self.overlap(size))
         return (
             row
             | difference

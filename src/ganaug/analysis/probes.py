@@ -47,7 +47,8 @@ def transfer(evidence: Evidence, scored: Mapping[tuple, Predictions]) -> pd.Data
             for metric in next(iter(evidence.scores.values())):
                 values = np.array([one.get(metric, np.nan) for one in scores])
                 same = np.broadcast_to(values, (len(evidence.draws.uniform), len(values)))
-                mean, *limits, method = mean_interval(values, same, evidence.draws, s.confidence)
+                overlap = evidence.overlap(size, class_of(metric))
+                mean, *limits, method = mean_interval(values, same, evidence.draws, s.confidence, overlap)
                 low, high = np.clip(limits, *RANGES.get(metric, (0.0, 1.0)))
                 cell = {"size": size, "backbone": backbone, "metric": metric}
                 counted = int((~np.isnan(values)).sum())

@@ -183,14 +183,24 @@ def mean_interval(
     return mean, mean + float(low), mean + float(high), method
 
 
-def overlap_of(size: str, validation_share: float) -> float:
-    """What is to be added to 1 / R where replicates share their images, as at the size `all`.
+def overlap_of(used: float, validation_share: float) -> float:
+    """What is to be added to 1 / R where replicates share images: ρ / (1 - ρ), of two replicates' correlation ρ.
 
-    They differ in which share of them validates; so each has nearly the same training images, and their spread lacks
-    most of what another draw would change. The correction is that for repeated random splits, images held out over
-    images trained on (Nadeau and Bengio 2003). Smaller sizes are drawn anew for each replicate: 0.
+    used: the share n / N of the development set's images that a subset takes, in [0, 1]. validation_share: in (0, 1).
+
+    A mean of R values of variance σ² and correlation ρ has the variance σ² (ρ + (1 - ρ) / R), and the variance between
+    them is σ² (1 - ρ) on average. So the latter times 1 / R + ρ / (1 - ρ) is right for the mean (Nadeau and Bengio
+    2003, lemma 1 and section 3). What its images change in a classifier is taken for a sum of what each changes, the
+    first term of any symmetric statistic (Hoeffding 1948). Two subsets of n of N images, drawn without replacement,
+    have n² / N in common on average, and such sums of them have the correlation n / N. So ρ = φ n / N: φ is the images'
+    part of the variance between trainings, and the rest, from seeds and order, is drawn anew in each replicate.
+
+    Replicates of one size can't tell φ. Here φ is the validation share, as Nadeau and Bengio take the share held out
+    for the correlation of repeated random splits of all images: a convention. Where more is from the images, intervals
+    of sizes that use most of them are too narrow.
     """
-    return validation_share / (1 - validation_share) if size == "all" else 0.0
+    correlation = validation_share * used
+    return correlation / (1 - correlation)
 
 
 def _of_all_replicates(samples: np.ndarray) -> np.ndarray:

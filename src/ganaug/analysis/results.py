@@ -112,6 +112,15 @@ def left_out(problems: pd.DataFrame, used: pd.Series) -> pd.DataFrame:
     return problems[~problems["file"].isin(used)].drop_duplicates("file")
 
 
+def shares_used(data: pd.DataFrame, sizes: Sequence[int | str]) -> dict[str, dict[str, float]]:
+    """By size, as text, and class: the share of the development set's images that a subset takes, in (0, 1].
+
+    data: class and pool, the images of the development set; a class without any is left out.
+    """
+    pools = {name: pool for name, pool in zip(data["class"], data["pool"], strict=True) if pool}
+    return {str(s): {name: 1.0 if s == "all" else min(1.0, s / pool) for name, pool in pools.items()} for s in sizes}
+
+
 def row_of(table: pd.DataFrame, *key: str) -> pd.Series:
     """The one row with this key, a part per index level. Raises ValueError where several have it."""
     row = table.xs(key if len(key) > 1 else key[0])

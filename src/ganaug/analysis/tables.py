@@ -17,7 +17,7 @@ from ganaug.analysis.inference import Evidence, StatisticsSettings
 from ganaug.analysis.metrics import Predictions, read_predictions
 from ganaug.analysis.missing import add_argument, missing_files, missing_table
 from ganaug.analysis.probes import ratio_sweep, shortcut, transfer
-from ganaug.analysis.results import CELL, Grid, left_out, read_table
+from ganaug.analysis.results import CELL, Grid, left_out, read_table, shares_used
 from ganaug.analysis.scaling import scaling
 from ganaug.errors import UserError
 from ganaug.files import write_csv
@@ -81,8 +81,9 @@ def run(args: argparse.Namespace) -> None:
     own = {cell: p for cell, p in predictions.items() if cell[0] in settings.augmentations}
     classes = next(iter(own.values())).classes
     groups = read_groups(results / "data" / "test.csv", next(iter(own.values())))
-    evidence = Evidence(predictions, groups, settings, args.seed)
     subsets, data = count_subsets(results, settings), count_images(results, classes)
+    used = shares_used(data, settings.sizes)
+    evidence = Evidence(predictions, groups, settings, args.seed, used)
     development = share(data, "pool", classes)
     tables = {
         args.cells: scored({cell: evidence.scores[cell] for cell in own}),
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
         external = read_cells(results, "external", settings, lambda size: settings.augmentations)
         if external:
             groups = read_groups(results / "external" / "images.csv", next(iter(external.values())))
-            elsewhere = Evidence(external, groups, settings, args.seed)
+            elsewhere = Evidence(external, groups, settings, args.seed, used)
             tables[args.external_cells] = scored(elsewhere.scores)
             tables[args.external_summary] = elsewhere.summary(settings.augmentations, settings.size_names)
             tables[args.external_comparisons] = elsewhere.comparisons()

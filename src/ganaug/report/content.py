@@ -5,16 +5,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons
-from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table, row_of
+from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table, row_of, shares_used
 from ganaug.files import read_json
 from ganaug.report import convergence
 from ganaug.report.fidelity import fidelity_rows, memorisation_rows, percent
 
 PRIMARY = "balanced_accuracy"
-CROWDED = 0.5  # share of a class that a size may use before its replicates are told to share images
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]
 VERDICTS = ("better", "worse", "equivalent", "undecided", "missing")
 MISSING = {"mean": "missing", "interval": "", "verdict": ""}
@@ -39,7 +39,7 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
         "problems": (problems := problem_rows(results / "data" / "problems.csv")),
         "skipped": any(row["problem"].startswith("in a folder ") for row in problems),
         "subsets": subset_rows(read_table(tables / "subsets.csv", ["size", "side", "class", "images"]), grid),
-        "crowded": crowded_sizes(data, grid),
+        "used": used_rows(data, grid),
         "test_images": test_images,
         "typical_accuracy": f"{typical:.2f}",
         "test_error": f"{math.sqrt(typical * (1 - typical) / test_images):.3f}",
@@ -59,13 +59,16 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
     }
 
 
-def crowded_sizes(data: pd.DataFrame, grid: Grid) -> list[dict]:
-    """Sizes that use more than CROWDED of a class's images, with the share: their replicates are no independent draws.
+def used_rows(data: pd.DataFrame, grid: Grid) -> list[dict]:
+    """Sizes with the share of the development set's images that a subset takes: the mean over classes, and the largest.
 
     data: images of each class in the development set, in the column pool.
     """
-    shares = [(size, size / data["pool"].min()) for size in grid.sizes if size != "all"]
-    return [{"size": size, "share": percent(round(share, 2))} for size, share in shares if share > CROWDED]
+    shares = {size: list(of_class.values()) for size, of_class in shares_used(data, grid.sizes).items()}
+    return [
+        {"size": size, "share": percent(round(float(np.mean(s)), 2)), "most": percent(round(max(s), 2))}
+        for size, s in shares.items()
+    ]
 
 
 def count_groups(results: Path) -> int:
