@@ -82,7 +82,7 @@ def outcomes(request, tmp_path_factory):
     handlers = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         with slurm.running(tmp_path_factory.mktemp("cluster")) as cluster:
-            here(data := tmp_path_factory.mktemp("data"), "--until", "check_leaks", "prepare_weights")
+            here(data := tmp_path_factory.mktemp("data"), "--until", "check_leaks", "check_backbone", "check_extractor")
 
             def copy(name: str) -> Path:
                 return shutil.copytree(data, tmp_path_factory.mktemp(name) / "study", symlinks=True)
