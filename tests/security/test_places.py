@@ -16,7 +16,7 @@ from ganaug.files import check_folder, folder_written_whole, read_csv, write_csv
 from ganaug.weights import Settings, weights
 from helpers.disks import make_read_only
 from helpers.pictures import png, settings
-from helpers.running import dry_run
+from helpers.running import ROOT, dry_run
 from helpers.tiny import STUDY
 
 
@@ -220,3 +220,4 @@ def test_with_a_home_that_is_read_only_the_cache_can_lie_elsewhere(disk, tmp_pat
     monkeypatch.setenv("HOME", str(disk))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert "Traceback" not in dry_run(tmp_path, study=STUDY)
+    assert "set `XDG_CACHE_HOME` to a folder that can be" in " ".join((ROOT / "README.md").read_text().split())
