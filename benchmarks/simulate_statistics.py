@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import numpy as np
-from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from ganaug.analysis.inference import Evidence
 from ganaug.analysis.resampling import resampled_scores
@@ -83,9 +83,9 @@ def main() -> None:
 def setting_in_words(s: Setting) -> str:
     skewed = ", skewed" if s.skewed else ""
     shares = " and ".join(f"{share:.0%}" for share in s.used)
-    of_all = f", {shares} of the images used, {s.of_images:.0%} of the variance from them" if any(s.used) else ""
+    shared = f", {shares} of the images used, {s.of_images:.0%} of the variance from them" if any(s.used) else ""
     return (
-        f"| {s.images} images, {s.group} a patient | {s.replicates} replicates | {s.spread:g} points{skewed}{of_all} |"
+        f"| {s.images} images, {s.group} a patient | {s.replicates} replicates | {s.spread:g} points{skewed}{shared} |"
     )
 
 
@@ -114,7 +114,10 @@ def growing_rates(setting: Setting) -> Iterator[dict[str, float]]:
 
 
 class Quick(Evidence):
-    """With the scores of the resampling of every image once, which are those of `score`, as a test says."""
+    """With scores by `resampled_scores` of every image once.
+
+    test_resampled_scores_are_the_scores_of_the_resampled_images compares these with `score`.
+    """
 
     def __init__(self, predictions, groups, settings, seed, used):
         super().__init__({}, groups, settings, seed, used)
@@ -134,15 +137,11 @@ def true_means(setting: Setting) -> dict[str, float]:
         skill = SKILL + POINT * (s.shared * rng.normal() + s.spread * chance)
         labels = rng.integers(0, len(CLASSES), 5000)
         p = probabilities_of(rng, labels, skill, DIFFICULTY * rng.normal(0, 1, len(labels)))
-        scores.append(((p.argmax(1) == labels).mean(), np.mean([area(p[:, k], labels == k) for k in range(3)])))
+        scores.append(
+            ((p.argmax(1) == labels).mean(), np.mean([roc_auc_score(labels == k, p[:, k]) for k in range(3)]))
+        )
     accuracy, auroc = np.mean(scores, 0)
     return {"accuracy": float(accuracy), "macro_auroc": float(auroc)}
-
-
-def area(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Under the ROC curve, by the rank sum of Mann and Whitney 1947; scores without ties."""
-    ranks, n = rankdata(scores), positive.sum()
-    return (ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(scores) - n))
 
 
 if __name__ == "__main__":

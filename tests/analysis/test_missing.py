@@ -33,7 +33,7 @@ def planted(replicates: int, sizes=(50, 100), gone=()) -> Evidence:
         for size in sizes
         for r in settings.replicate_numbers
     }
-    return Evidence({c: p for c, p in cells.items() if c not in gone}, np.arange(30), settings, 1)
+    return Evidence({c: p for c, p in cells.items() if c not in gone}, np.arange(30), settings, 1, {})
 
 
 def exactly(right: int) -> Predictions:
@@ -52,7 +52,7 @@ def by_hand() -> Evidence:
         (*cell, r, NETWORK): exactly(n) for cell, ns in right.items() for r, n in enumerate(ns, 1) if n is not None
     }
     settings = replace(planted(3).settings, sizes=[10, 20], backbones=[NETWORK])
-    return Evidence(cells, np.arange(10), settings, 1)
+    return Evidence(cells, np.arange(10), settings, 1, {})
 
 
 def test_means_pairs_and_tests_by_hand():

@@ -43,7 +43,7 @@ def found(border, whole, per_class=200, groups=None):
         if share is not None
     }
     groups = np.arange(3 * per_class) if groups is None else groups
-    table = shortcut(Evidence(cells, groups, settings, seed=1), CLASSES)
+    table = shortcut(Evidence(cells, groups, settings, seed=1, used={}), CLASSES)
     table["above_chance"] = table["images_low"] > table["chance"]
     return table.set_index(["augmentation", "metric"]).loc[("border-only", "balanced_accuracy")]
 

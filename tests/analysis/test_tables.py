@@ -125,7 +125,7 @@ def test_intervals_are_widened_by_the_share_of_the_development_set(tree):
     found = table(tree, "comparisons")
     for column in ("ci_low", "ci_high", "p"):
         assert found[column].to_numpy() == pytest.approx(expected[column].to_numpy(), abs=1e-12), column
-    without = Evidence(predictions, groups, settings, 1).comparisons()
+    without = Evidence(predictions, groups, settings, 1, {}).comparisons()
     assert (found["p"] > without["p"]).all()
 
 

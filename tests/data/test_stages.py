@@ -124,7 +124,7 @@ def test_an_external_image_that_is_in_the_study_is_left_out_and_listed(tmp_path,
 
 def test_an_external_set_that_is_the_study_itself_is_refused(tmp_path, capsys):
     assert external_set(tmp_path, A={"1.png": films(12, 1)[0]}, B={"1.png": films(12, 2)[0]})[1] == 1
-    assert "every image there is a copy" in capsys.readouterr().err
+    assert "can be used: copy or near-copy of one of the study's own (2); name another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [1, 0, None], ids=["film", "copy", "broken"])

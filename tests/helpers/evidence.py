@@ -39,4 +39,4 @@ def evidence(replicates=3, skills=None, n=240, **changes):
         for size, skill in zip(sizes, levels, strict=True):
             for r in range(1, replicates + 1):  # what chance gives an image is the same for all augmentations
                 cells[augmentation, str(size), r, "net"] = predictions(n, skill, 1000 * size + r)
-    return Evidence(cells, np.arange(n), settings, seed=1)
+    return Evidence(cells, np.arange(n), settings, seed=1, used={})

@@ -13,7 +13,9 @@ VIT = "vit_tiny_patch16_224"
 GAN = "results/lab/gan/size-10/replicate-1/generator.safetensors"
 
 
-@pytest.mark.parametrize("asked", [(), ("--keep-going", GAN)], ids=["study", "generator"])
+@pytest.mark.parametrize(
+    "asked", [(), ("--until", "train_gan"), ("--keep-going", GAN)], ids=["study", "GANs", "generator"]
+)
 def test_a_backbone_that_can_not_work_ends_the_run_before_any_training(asked, tmp_path):
     study = STUDY | {"backbones": [*STUDY["backbones"], VIT]}
     study |= {"weights": {VIT: {"source": str(write_untrained(tmp_path, VIT))}}}

@@ -261,7 +261,8 @@ def make_beginnings():
     if trials:
         print("first one step of each network, to see whether it can work", flush=True)
     first = [*(LAST_OF_THEM if again else []), *dict.fromkeys(trial["rule"] for trial in trials)]
-    # For trials that its targets do not come from, the whole study is planned instead.
+    # The trials do not come from the targets, so the whole study is planned instead. An option's value that equals a
+    # target goes, too; only trials run here.
     targets = {*workflow.dag_settings.targets, "--"} if beside else ()
     given = [argument for argument in sys.orig_argv[1:] if argument not in targets]
     heard = run_part([sys.executable, *given, "--nolock", "--no-hooks", "--until", *first])

@@ -29,12 +29,15 @@ def curves(evidence: Evidence) -> pd.DataFrame:
                 if first is None:
                     continue
                 for k, name in enumerate(first.classes):
+                    overlap = evidence.overlap(size, name)
                     positive = first.labels == name
                     if positive.all() or not positive.any():
                         continue
                     scores = [None if p is None else p.probabilities[:, k] for p in cells]
                     for kind, found in _of_class(scores, positive, draws).items():
-                        rows = [mean_interval(v, b, draws, s.confidence)[:3] for v, b in zip(*found, strict=True)]
+                        rows = [
+                            mean_interval(v, b, draws, s.confidence, overlap)[:3] for v, b in zip(*found, strict=True)
+                        ]
                         part = pd.DataFrame(np.clip(rows, 0, 1), columns=["y", "ci_low", "ci_high"])
                         cell = {"augmentation": augmentation, "size": size, "backbone": backbone}
                         cell |= {"class": name, "curve": kind}

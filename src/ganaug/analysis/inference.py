@@ -34,7 +34,8 @@ class Evidence:
 
     predictions: by (augmentation, size, replicate, backbone), all on the same test images in one order; a cell that
     is not among them is missing. groups: [N] of the test images: near-copies, or patients. used: by size and class, the
-    share of the development set's images that a subset takes, see `shares_used`; none is as of a limitless set.
+    share of the development set's images that a subset takes, see `shares_used`; a size without shares has
+    independent replicates.
     """
 
     def __init__(
@@ -43,10 +44,10 @@ class Evidence:
         groups: np.ndarray,
         settings: StatisticsSettings,
         seed: int,
-        used: Mapping[str, Mapping[str, float]] | None = None,
+        used: Mapping[str, Mapping[str, float]],
     ):
         self.predictions, self.groups, self.settings, self.seed = predictions, groups, settings, seed
-        self.used = used or {}
+        self.used = used
         self.draws = Draws.make(groups, settings.replicates, settings.bootstrap_samples, seed)
         self.scores = {cell: score(p) for cell, p in predictions.items()}
         self.samples = {cell: resampled_scores(p, self.draws.images) for cell, p in predictions.items()}
@@ -65,10 +66,11 @@ class Evidence:
         return [r for r in numbers if all((a, size, r, backbone) in self.predictions for a in augmentations)]
 
     def overlap(self, size: str, class_name: str | None = None) -> float:
-        """`overlap_of` the subsets of a size, for a metric of one class or, with None, of all of them.
+        """`overlap_of` the subsets of a size; 0 for a size without shares.
 
-        All classes have as many images in a subset of a numbered size, so that the correlation of the replicates is the
-        mean of the classes' where each adds as much to the variance.
+        class_name: of a metric of one class, whose share is taken; None for a metric of all classes, where the mean of
+        the shares is taken. At a numbered size all classes have as many images, so that the mean is right where each
+        class adds as much to the variance.
         """
         shares = self.used.get(size, {})
         of_class = [share for name, share in shares.items() if class_name in (name, None)]
@@ -134,8 +136,9 @@ class Evidence:
         ours, theirs = self.values(a, size, backbone, metric), self.values(b, size, backbone, metric)
         differences, drawn, width = ours[0] - theirs[0], ours[1] - theirs[1], 2.0 if metric == "mcc" else 1.0
         row = {"augmentation": a, "reference": b, "size": size, "backbone": backbone, "metric": metric}
-        difference = self._mean(differences, drawn, self.overlap(size), -width, width)
-        errors = errors_of(differences, drawn, self.overlap(size))
+        overlap = self.overlap(size)
+        difference = self._mean(differences, drawn, overlap, -width, width)
+        errors = errors_of(differences, drawn, overlap)
         return (
             row
             | difference

@@ -108,7 +108,10 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def left_out(problems: pd.DataFrame, used: pd.Series) -> pd.DataFrame:
-    """The first row of each file, among problems, that is none of the used ones. class is NaN where it has none."""
+    """The first row of each file among the problems that is not used. class is NaN where a file has none.
+
+    problems: file, class and more. used: names of the used files.
+    """
     return problems[~problems["file"].isin(used)].drop_duplicates("file")
 
 

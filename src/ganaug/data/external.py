@@ -1,7 +1,6 @@
 """Stage make_external_set: labelled images from elsewhere, checked and packed, without those of the study itself."""
 
 import argparse
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,8 +12,6 @@ from ganaug.data.images import pack
 from ganaug.data.near_copies import copies_of
 from ganaug.errors import UserError
 from ganaug.files import read_csv, read_json, write_csv
-
-log = logging.getLogger("ganaug")
 
 
 @dataclass(frozen=True)
@@ -68,19 +65,11 @@ def run(args: argparse.Namespace) -> None:
     check_classes(found, classes)
     manifest.check_share(found, settings.max_bad_share)
     used = found[found["status"] == "used"].reset_index(drop=True)
-    if len(of_own):
-        log.warning("%d images are copies or near-copies of the study's own and left out", len(of_own))
     if not len(used):
-        raise UserError(f"external_test.data_root: {_why_none(found)}")
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in found["reason"].value_counts().items())
+        none = f"none of the {len(found)} files there can be used: {reasons}; name another folder or mend the files"
+        raise UserError(f"external_test.data_root: {none}")
     pack(used, args.data_root, settings.resolution, classes, args.images, args.table)
-
-
-def _why_none(found: pd.DataFrame) -> str:
-    reasons = found["reason"].value_counts()
-    if list(reasons.index) == [manifest.COPY_OF_OWN]:
-        return "every image there is a copy or near-copy of one in the study"
-    told = ", ".join(f"{reason} ({n})" for reason, n in reasons.items())
-    return f"none of the {len(found)} files there can be used: {told}"
 
 
 def check_classes(images: pd.DataFrame, classes: list[str]) -> None:

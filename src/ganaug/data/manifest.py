@@ -95,8 +95,8 @@ def make_manifest(
     copies are left out. Near-copies are all kept, in one group. known: group by name, of patients, say; images that
     share one, or are near-copies, or are linked by others so, form one group. A file without one is none's.
     What can't be a film and is left out takes no part in any of this.
-    own: of a set from elsewhere, the study's own used images; their copies and near-copies, which are left out, still
-    link others to one group.
+    own: used rows of the study's own manifest (file, pixels_sha256, perceptual_hash), or None. Copies and near-copies
+    of these images are left out. Groups are formed before that, with them.
     distances: see calibration.distances. near-copies: see calibration.describe.
     """
     files = list_images(root, settings.source, settings.classes, settings.follow_links, settings.known_classes)

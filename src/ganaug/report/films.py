@@ -39,9 +39,10 @@ def films_elsewhere(problems: pd.DataFrame, data: pd.DataFrame) -> dict:
 
 
 def findings(problems: pd.DataFrame, data: pd.DataFrame) -> dict:
-    """Rows by finding and class, what may tell the class, opposite classes.
+    """What can't be a film or is odd, in numbers.
 
-    problems: file, class, problem, action. data: images (used) and left_out (files), by class.
+    problems: file, class, problem, action. data: images (used) and left_out (files), by class. Returns classes; rows
+    (finding, done, values: text per class); and what its keys say: findings that may tell the class, opposite classes.
     """
     rows, tell = [], []
     found, left_out = problems["problem"], problems["action"] == "left out"
