@@ -118,7 +118,11 @@ def test_an_external_image_that_is_in_the_study_is_left_out_and_listed(tmp_path,
     more = films(2, 3)
     out, status = external_set(tmp_path, A={"1.png": more[0]}, B={"2.png": copied(films(12, 1)[7]), "1.png": more[1]})
     assert status == 0
-    assert pd.read_csv(out / "left.csv").to_dict("records") == [{"file": "B/2.png", "copy_of": "A/07.png"}]
+    assert pd.read_csv(out / "left.csv").to_dict("records") == [
+        {"file": "B/2.png", "class": "B", "copy_of": "A/07.png", "class_of_copy": "A"}
+    ]
+    problems = pd.read_csv(out / "external-problems.csv").set_index("file")["problem"]
+    assert problems["B/2.png"] == "copy or near-copy of one of the study's own, with another label"
     assert pd.read_csv(out / "external.csv")["image"].tolist() == ["A/1.png", "B/1.png"]
 
 
@@ -150,7 +154,7 @@ def test_an_external_image_left_out_as_the_studys_own_is_not_said_to_be_kept(tmp
     out, status = external_set(tmp_path, A={"1.png": more[0]}, B={"2.png": own, "3.png": nearly, "1.png": more[1]})
     assert status == 0
     assert pd.read_csv(out / "external-problems.csv").to_dict("records") == [
-        {"file": f"B/{i}.png", "class": "B", "problem": "copy or near-copy of one of the study's own"}
+        {"file": f"B/{i}.png", "class": "B", "problem": "copy or near-copy of one of the study's own, with another label"}
         | {"action": "left out"}
         for i in (2, 3)
     ]

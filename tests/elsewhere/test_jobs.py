@@ -56,6 +56,14 @@ def test_commands_are_snakemakes_and_jobs_wait_for_those_that_go_too():
     assert jobs["train_gan-50-1.log"].after == []
 
 
+def test_gans_wait_for_all_trials_of_networks():
+    plan = study()
+    plan.jobs.extend([planned("check_backbone", backbone="a"), planned("check_extractor")])
+    jobs = jobs_to_do(plan, printed([job for job in plan.jobs if job.rule != "check_leaks"]))
+    trials = {job.name for job in jobs if job.rule.startswith("check_")}
+    assert len(trials) == 2 and all(set(job.after) == trials for job in jobs if job.rule == "train_gan")
+
+
 def test_what_snakemake_would_not_run_does_not_go():
     plan = study()
     chosen = [job for job in plan.jobs if job.wildcards.get("size") == "50" and job.rule == "sample_gan"]

@@ -1,5 +1,6 @@
 """Where jobs share no file system: what a job reads is an input of its rule, and a GPU is asked for as there."""
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ from ganaug import provenance
 from ganaug.cli import main
 from helpers.miniature import STUDY
 from helpers.running import ROOT, dry_run
+from helpers.tiny import STUDY as TINY
 
 # Their stages read the results by folder, so that their commands do not tell what they read.
 BY_FOLDER = {"check_lineage", "make_tables", "make_figure", "make_report"}
@@ -60,6 +62,21 @@ def test_the_kubernetes_profile_asks_for_gpus(tmp_path):
     assert with_gpus == GPU_RULES - {"score_external"} == set(profile["set-resources"]) - {"score_external"}
     for rule, text in resources.items():
         assert "gpu_manufacturer=nvidia" in text and ("scale=0" in text.split(", ")) == (rule in with_gpus), rule
+
+
+def test_a_study_in_a_storage_is_compared_as_one_beside_it(tmp_path):
+    """Rules' files then lie in a folder of the storage's."""
+
+    def asked(folder, *arguments):
+        folder.mkdir()
+        dry_run(folder, *arguments, study=TINY)
+        (path,) = (folder / ".snakemake" / "asked").glob("**/*.json")
+        return json.loads(path.read_text())["jobs"]
+
+    (tmp_path / "bucket").mkdir()
+    storage = ["--default-storage-provider", "fs", "--default-storage-prefix", str(tmp_path / "bucket")]
+    jobs = asked(tmp_path / "a", *storage, "--shared-fs-usage", "none")
+    assert jobs == asked(tmp_path / "b") and {"train_gan", "train_classifier"} < {job["rule"] for job in jobs}
 
 
 def test_memory_grows_with_each_attempt_where_no_record_of_them_is_seen(tmp_path):

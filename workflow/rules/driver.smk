@@ -261,14 +261,19 @@ def make_beginnings():
     if trials:
         print("first one step of each network, to see whether it can work", flush=True)
     first = [*(LAST_OF_THEM if again else []), *dict.fromkeys(trial["rule"] for trial in trials)]
-    # The trials do not come from the targets, so the whole study is planned instead. An option's value that equals a
-    # target goes, too; only trials run here.
+    # The trials do not come from the targets, so the whole study is planned instead.
     targets = {*workflow.dag_settings.targets, "--"} if beside else ()
-    given = [argument for argument in sys.orig_argv[1:] if argument not in targets]
+    given = without(targets, sys.orig_argv[1:])
     heard = run_part([sys.executable, *given, "--nolock", "--no-hooks", "--until", *first])
     if heard:
         raise WorkflowError(f"ended by {signal.Signals(heard[0]).name}")
     plan_again()
+
+
+def without(targets, arguments):
+    """The arguments of a command but its targets; the word of `--cores all` is none."""
+    pairs = zip(["", *arguments], arguments)
+    return [given for before, given in pairs if given not in targets or before in ("--cores", "-c", "--jobs", "-j")]
 
 
 def trial_of(job):
@@ -278,8 +283,9 @@ def trial_of(job):
 
 def trials_beside(due):
     """The trials of the networks that a GAN's images are for, where a part of a study (`--until train_gan`, a file)
-    trains GANs and comes from no such trial. Whether they are up to date is not known before they are planned."""
-    if not any(job.rule.name == "train_gan" for job in due):
+    trains GANs and comes from no such trial. Whether they are up to date is not known before they are planned. In a
+    storage a part is run without them: whether they are there is not seen from here."""
+    if workflow.storage_settings.default_storage_provider or not any(job.rule.name == "train_gan" for job in due):
         return []
     wanted = [f"{RESULTS}/weights/{backbone}.check.json" for backbone in STUDY["backbones"]]
     wanted.append(f"{RESULTS}/fidelity/extractor.json")

@@ -19,9 +19,12 @@ def planned_jobs():
 
 def jobs_before(files):
     """(job, its inputs) of every job that some files come from, done or not, from them back."""
+    before = str(workflow.get_rule("make_splits").output[0]).rpartition(f"{RESULTS}/")[0]  # of a storage, if any
     jobs, seen, waiting = [], set(), list(files)
     while waiting:
         file = waiting.pop()
+        if file.startswith(f"{RESULTS}/"):
+            file = before + file
         if file in seen:
             continue
         seen.add(file)

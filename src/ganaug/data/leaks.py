@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("images stand on two sides of the split:\n" + "\n".join(f"  {line}" for line in found))
     images = {side: len(table) for side, table in tables.items()}
     compared = [*SHARED, "perceptual_hash", *(["known_group"] if known else [])]
-    write_json(args.report, {"images": images, "compared": compared})
+    write_json(args.report, {"images": images, "compared": compared, "breaches": 0})
 
 
 def breaches(tables: dict[str, pd.DataFrame]) -> list[str]:

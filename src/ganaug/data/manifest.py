@@ -95,8 +95,8 @@ def make_manifest(
     copies are left out. Near-copies are all kept, in one group. known: group by name, of patients, say; images that
     share one, or are near-copies, or are linked by others so, form one group. A file without one is none's.
     What can't be a film and is left out takes no part in any of this.
-    own: used rows of the study's own manifest (file, pixels_sha256, perceptual_hash), or None. Copies and near-copies
-    of these images are left out. Groups are formed before that, with them.
+    own: used rows of the study's own manifest (file, class, pixels_sha256, perceptual_hash), or None. Copies and
+    near-copies of these images are left out. Groups are formed before that, with them.
     distances: see calibration.distances. near-copies: see calibration.describe.
     """
     files = list_images(root, settings.source, settings.classes, settings.follow_links, settings.known_classes)
@@ -218,8 +218,10 @@ def _leave_out_own(manifest: pd.DataFrame, own: pd.DataFrame, distance: int) -> 
     copies = copies_of(manifest[manifest["status"] == "used"], own, distance)
     rows = manifest["file"].isin(copies["file"])
     manifest.loc[rows, ["status", "reason"]] = "left out", COPY_OF_OWN
-    found = manifest[rows]
-    return [_problem(f, c, COPY_OF_OWN, "left out") for f, c in zip(found["file"], found["class"], strict=True)]
+    copies["problem"] = COPY_OF_OWN
+    copies.loc[copies["class"] != copies["class_of_copy"], "problem"] += ", with another label"
+    told = copies.sort_values("problem").drop_duplicates("file", keep="last").sort_values("file")
+    return [_problem(f, c, p, "left out") for f, c, p in told[["file", "class", "problem"]].itertuples(index=False)]
 
 
 def _inverted(manifest: pd.DataFrame, coarse: list[np.ndarray | None]) -> list[dict]:

@@ -71,15 +71,17 @@ def near_pairs_between(a: np.ndarray, b: np.ndarray, distance: int, block: int =
 
 
 def copies_of(images: pd.DataFrame, others: pd.DataFrame, distance: int) -> pd.DataFrame:
-    """file, copy_of: images that have the pixels of one of the others, or a hash at most `distance` bits from its.
+    """file, class, copy_of, class_of_copy: images that have the pixels of one of the others, or a hash near its.
 
-    images, others: file, pixels_sha256, perceptual_hash (hexadecimal).
+    images, others: file, class, pixels_sha256, perceptual_hash (hexadecimal). distance: bits of 256, at most.
     """
     near = near_pairs_between(unpacked(images["perceptual_hash"]), unpacked(others["perceptual_hash"]), distance)
     pairs = {(images["file"].iloc[i], others["file"].iloc[j]) for i, j in near}
     same = images.merge(others, on="pixels_sha256", suffixes=("", "_other"))
     pairs |= set(zip(same["file"], same["file_other"], strict=True))
-    return pd.DataFrame(sorted(pairs), columns=["file", "copy_of"])
+    table = pd.DataFrame(sorted(pairs), columns=["file", "copy_of"])
+    table.insert(1, "class", table["file"].map(images.set_index("file")["class"]))
+    return table.assign(class_of_copy=table["copy_of"].map(others.set_index("file")["class"]))
 
 
 def groups(hashes: np.ndarray, distance: int, known: np.ndarray | None = None) -> np.ndarray:

@@ -8,11 +8,10 @@ from pathlib import Path
 from ganaug.errors import UserError
 from ganaug.overview import plan as planned
 
+TRIALS = ("check_backbone", "check_extractor", "check_init_from")  # before any GAN is trained
 # Stages with networks, and the checks before and between them. The order is that in which a replicate's jobs are begun.
 RULES = (
-    "check_backbone",
-    "check_extractor",
-    "check_init_from",
+    *TRIALS,
     "train_gan",
     "sample_gan",
     "check_synthetic",
@@ -60,6 +59,7 @@ def jobs_to_do(plan: planned.Plan, printed: str) -> list[Job]:
     commands = {option(words, "--log"): words for words in map(shlex.split, COMMAND.findall(printed))}
     waiting = {number: job for number, job in enumerate(plan.jobs) if str(job.log) in commands}
     chosen = {number: job for number, job in waiting.items() if job.rule in RULES}
+    trials = [job.name for job in chosen.values() if job.rule in TRIALS]
     before = {waiting[other].rule for job in chosen.values() for other in job.after if other in waiting}
     if first := sorted(before - {*RULES}):
         raise UserError(f"first make what the networks start from: snakemake --until {' '.join(first)}")
@@ -71,7 +71,8 @@ def jobs_to_do(plan: planned.Plan, printed: str) -> list[Job]:
             arguments=commands[str(job.log)],
             outputs=[str(path) for path in job.outputs],
             log=str(job.log),
-            after=[chosen[other].name for other in job.after if other in chosen],
+            after=[chosen[other].name for other in job.after if other in chosen]
+            + (trials if job.rule == "train_gan" else []),
         )
         for number, job in sorted(chosen.items(), key=lambda item: order_of(item[1], plan.study["augmentations"]))
     ]
