@@ -15,7 +15,7 @@ GAN = "results/lab/gan/size-10/replicate-1/generator.safetensors"
 
 @pytest.mark.parametrize(
     "asked",
-    [(), ("all", "--cores", "all", "--until", "train_gan"), ("--keep-going", GAN)],
+    [(), ("--cores", "all", "--until", "train_gan", "--", "all"), ("--keep-going", GAN)],
     ids=["study", "GANs", "generator"],
 )
 def test_a_backbone_that_can_not_work_ends_the_run_before_any_training(asked, tmp_path):
