@@ -230,8 +230,11 @@ def test_a_study_through_slurm_is_that_of_one_machine(lab, folder):
 
 @beside_the_others
 def test_a_gpu_job_is_given_a_gpu_and_fails_at_once_where_cuda_is_missing(lab, folder):
-    """The cluster's GPUs are stand-ins, so that is what happens here; and the next attempt has more memory."""
-    driver = through_slurm(folder, STUDY | {"device": "auto"}, "--until", "train_gan")
+    """The cluster's GPUs are stand-ins, so that is what happens here; and the next attempt has more memory.
+
+    By time alone the trials, which have passed on a CPU, are not made again; they would fail first.
+    """
+    driver = through_slurm(folder, STUDY | {"device": "auto"}, "--until", "train_gan", "--rerun-triggers", "mtime")
     log = folder / LOG
     until(says(log, "PyTorch finds no CUDA"))
     assert "was given GPU" in log.read_text() and "write `device: cpu`" in log.read_text()

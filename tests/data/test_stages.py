@@ -154,7 +154,11 @@ def test_an_external_image_left_out_as_the_studys_own_is_not_said_to_be_kept(tmp
     out, status = external_set(tmp_path, A={"1.png": more[0]}, B={"2.png": own, "3.png": nearly, "1.png": more[1]})
     assert status == 0
     assert pd.read_csv(out / "external-problems.csv").to_dict("records") == [
-        {"file": f"B/{i}.png", "class": "B", "problem": "copy or near-copy of one of the study's own, with another label"}
+        {
+            "file": f"B/{i}.png",
+            "class": "B",
+            "problem": "copy or near-copy of one of the study's own, with another label",
+        }
         | {"action": "left out"}
         for i in (2, 3)
     ]
