@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import shutil
-import stat
 import tempfile
 import time
 import zipfile
@@ -37,9 +36,9 @@ def written_whole(path: Path | str) -> Iterator[Path]:
 
     On an exception nothing appears under `path`, and what stood there before is untouched. The temporary name keeps
     the target's suffix, since some writers choose their format by it. The file's mode is the one that the user's umask
-    gives, also where a library makes a file of its own in the temporary one's place (safetensors does, with mode 600).
-    What a killed writer of `path` has left is removed. Raises UserError, DiskFull where it is that, where `path` can't
-    be written.
+    gives. What a killed writer of `path` has left is removed, if it wrote to the temporary name alone: a library that
+    makes a file of its own beside it (safetensors' `save_file` does) has no place here. Raises UserError, DiskFull
+    where it is that, where `path` can't be written.
     """
     path = Path(path)
     with disk_errors_explained(path):
@@ -48,10 +47,7 @@ def written_whole(path: Path | str) -> Iterator[Path]:
         temporary = _temporary(path)
         try:
             temporary.touch()  # the folder's faults come up here, and not in a library that words them in its own way
-            mode = temporary.stat().st_mode
             yield temporary
-            if temporary.stat().st_mode != mode:
-                temporary.chmod(stat.S_IMODE(mode))
             with open(temporary, "rb") as f:
                 os.fsync(f.fileno())
             os.replace(temporary, path)
@@ -140,9 +136,8 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        number, text = getattr(error, "errno", None), str(error)
-        # safetensors has no errno, but the system's words in its message.
-        if number in (errno.ENOSPC, errno.EDQUOT) or "os error 28)" in text or "os error 122)" in text:
+        number = getattr(error, "errno", None)
+        if number in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
                 f"{path} can't be written: the disk is full, or a quota is used up; make room in {path.parent} and run "
                 "the same command again"
@@ -243,14 +238,14 @@ def open_array(path: Path | str) -> "np.ndarray":
 def write_tensors(path: Path | str, tensors: dict, **metadata: str) -> None:
     """Tensors by name as safetensors, with at most one entry of metadata: several are written in an order that changes
     from run to run, and so would the bytes."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if len(metadata) > 1:
         raise ValueError(f"one entry of metadata at most, not {', '.join(metadata)}")
     # Each with memory of its own: safetensors refuses what is shared.
     whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     with written_whole(path) as temporary:
-        save_file(whole, temporary, metadata or None)
+        temporary.write_bytes(save(whole, metadata or None))
 
 
 def sha256_of(path: Path | str) -> str:

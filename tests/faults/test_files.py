@@ -2,6 +2,8 @@
 
 import logging
 import os
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from ganaug.checkpoint import Checkpoints
 from ganaug.cli import main
 from ganaug.errors import DiskFull, UserError
 from helpers.disks import fill, make_read_only
+from helpers.forks import end, fork
 from helpers.running import ROOT
 from helpers.trainings import contents, train_command
 
@@ -79,6 +82,22 @@ def test_a_full_disk_leaves_what_was_there_and_room_gives_the_same_bytes(disk, t
     write(tmp_path / "elsewhere" / name)
     assert tree(disk / "results") == tree(tmp_path / "elsewhere")
     survived("a full disk under files of each kind")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_writer_killed_at_its_first_byte_leaves_nothing_that_the_next_does_not_remove(tmp_path, name):
+    def write() -> int:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))  # the second byte of a file kills
+        WRITERS[name](tmp_path / "results" / name)
+        return 0
+
+    assert end(fork(write)) == -signal.SIGXFSZ
+    assert not (tmp_path / "results" / name).exists()
+    for folder in ("results", "elsewhere"):
+        WRITERS[name](tmp_path / folder / name)
+    assert tree(tmp_path / "results") == tree(tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize("name", WRITERS)
