@@ -5,47 +5,44 @@ import copy
 import pytest
 import yaml
 
-from ganaug.classify.augmentations import AUGMENTATIONS
-from ganaug.config import load_schema, resolve
 from ganaug.errors import UserError
+from ganaug.study.settings.resolve import resolve
 from helpers.running import ROOT
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
-SYNTHETIC = {name: augmentation.synthetic for name, augmentation in AUGMENTATIONS.items()}
 MINIMAL = {"study": "s", "sizes": [100]}
 
 
 def mistakes(**changes) -> str:
     with pytest.raises(UserError) as caught:
-        resolve(copy.deepcopy(MINIMAL) | changes, SCHEMA, SYNTHETIC)
+        resolve(copy.deepcopy(MINIMAL) | changes)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
 def test_shipped_studies_are_valid(path):
-    study = resolve(yaml.safe_load(path.read_text()), SCHEMA, SYNTHETIC)
+    study = resolve(yaml.safe_load(path.read_text()))
     assert study["gan"]["mirror"] is False  # a default is filled in
 
 
 def test_a_study_without_gans_is_not_held_to_what_only_gans_need():
-    resolve(copy.deepcopy(MINIMAL) | {"augmentations": ["none"], "sizes": [10], "gan": {"kimg": 2}}, SCHEMA, SYNTHETIC)
+    resolve(copy.deepcopy(MINIMAL) | {"augmentations": ["none"], "sizes": [10], "gan": {"kimg": 2}})
 
 
 def test_sizes_are_put_in_order():
-    assert resolve(MINIMAL | {"sizes": ["all", 500, 100]}, SCHEMA, SYNTHETIC)["sizes"] == [100, 500, "all"]
+    assert resolve(MINIMAL | {"sizes": ["all", 500, 100]})["sizes"] == [100, 500, "all"]
 
 
 def test_defaults_are_valid_and_leave_the_users_values():
-    study = resolve(copy.deepcopy(MINIMAL) | {"gan": {"kimg": 300}}, SCHEMA, SYNTHETIC)
+    study = resolve(copy.deepcopy(MINIMAL) | {"gan": {"kimg": 300}})
     assert study["gan"]["kimg"] == 300
     assert study["gan"]["batch"] == 32
     assert study["data"]["phantom"]["images_per_class"] == 400
 
 
 def test_the_defaults_of_one_study_are_not_another_ones():
-    first = resolve(copy.deepcopy(MINIMAL), SCHEMA, SYNTHETIC)
+    first = resolve(copy.deepcopy(MINIMAL))
     first["gan"]["kimg"] = -1
-    assert resolve(copy.deepcopy(MINIMAL), SCHEMA, SYNTHETIC)["gan"]["kimg"] == 5000
+    assert resolve(copy.deepcopy(MINIMAL))["gan"]["kimg"] == 5000
 
 
 @pytest.mark.parametrize(
@@ -112,7 +109,7 @@ def test_numbers_in_lists_and_blocks_may_be_text_as_snakemake_passes_them_on():
         "data": {"near_copy_distance": "10"},
         "title": "5",
     }
-    study = resolve(MINIMAL | given, SCHEMA, SYNTHETIC)
+    study = resolve(MINIMAL | given)
     assert study["sizes"] == [20, 100, "all"] and study["title"] == "5"
     gan = study["gan"]
     assert [gan[name] for name in given["gan"]] == [400.5, 16, False, "auto", None] and type(gan["batch"]) is int
@@ -158,4 +155,4 @@ def test_all_mistakes_are_told_at_once():
 
 def test_a_missing_setting_without_default_is_named():
     with pytest.raises(UserError, match=r"sizes: missing"):
-        resolve({"study": "s"}, SCHEMA, SYNTHETIC)
+        resolve({"study": "s"})

@@ -103,7 +103,12 @@ def test_every_path_that_a_document_names_exists(name):
 
 
 @pytest.mark.parametrize(
-    ("script", "made"), [("config/make_readme.py", "config/README.md"), ("envs/make_conda.py", "envs/ganaug.yaml")]
+    ("script", "made"),
+    [
+        ("config/make_readme.py", "config/README.md"),
+        ("config/make_readme.py", "workflow/schemas/config.schema.yaml"),
+        ("envs/make_conda.py", "envs/ganaug.yaml"),
+    ],
 )
 def test_made_files_are_up_to_date(script, made, tmp_path):
     """Made in a copy of what the scripts read."""
@@ -112,6 +117,11 @@ def test_made_files_are_up_to_date(script, made, tmp_path):
     (tmp_path / "src").symlink_to(ROOT / "src")
     subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
     assert (tmp_path / made).read_text() == (ROOT / made).read_text(), f"run `python {script}` and commit {made}"
+
+
+def test_the_studies_readme_names_every_study():
+    studies = {path.name for path in (ROOT / "config").glob("*.yaml")}
+    assert set(re.findall(r"^\| `([\w-]+\.yaml)` \|", read("config/README.md"), flags=re.MULTILINE)) == studies
 
 
 def test_requirements_are_pinned_with_hashes_and_name_no_index():

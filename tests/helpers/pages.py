@@ -5,11 +5,9 @@ from html.parser import HTMLParser
 
 from ganaug.analysis.figures import FIGURES
 from ganaug.cli import main
-from ganaug.config import load_schema, with_defaults
+from ganaug.study.settings.resolve import resolve
 from helpers.results_tree import make_figure, make_tables, make_tree
-from helpers.running import ROOT
 
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 OF_GAN = ("real_and_generated", "closest_pairs", "gan_progress", "gan_training", "fidelity", "ratio_sweep")
 
 
@@ -58,7 +56,10 @@ def build(root, grid, classes=None, generated=True):
 def settings_of(root, grid, generated=True, source="phantom", **more):
     cells = {name: grid[name] for name in ("augmentations", "sizes", "replicates", "backbones")}
     more = {"external_test": {"data_root": "elsewhere"}} | more
-    config = with_defaults({"study": "s", "data": {"source": source}, **cells, **more}, load_schema(SCHEMA))
+    config = {"study": "s", "sizes": [100], "external_test": {"data_root": "elsewhere"}}
+    config = resolve(config)  # of the defaults; the tree's cells are smaller than a study's may be
+    for name, value in {"data": {"source": source}, **cells, **more}.items():
+        config[name] = config[name] | value if isinstance(value, dict) else value
     synthetic = [a for a in grid["augmentations"] if "gan" in a] if generated else []
     tables = [path.stem for path in (root / "tables").iterdir()]
     settings = {"title": "Title & more", "grid": grid, "synthetic": synthetic, "tables": tables, "config": config}

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from ganaug.classify.augmentations import AUGMENTATIONS
-from ganaug.config import load_schema, resolve
 from ganaug.errors import UserError
-from helpers.running import ROOT, dry_run
+from ganaug.study.settings.resolve import resolve
+from ganaug.study.settings.schema import json_schema
+from helpers.running import dry_run
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
-SYNTHETIC = {name: augmentation.synthetic for name, augmentation in AUGMENTATIONS.items()}
 BASE = {"study": "s", "sizes": [100]}
 KNOTTED = [1]
 KNOTTED.append(KNOTTED)
@@ -66,9 +64,11 @@ def keys(schema, path=()):
     """The paths of all settings and blocks."""
     for name, sub in schema.get("properties", {}).items():
         yield (*path, name)
-        yield from keys(sub, (*path, name))
+        for option in [sub, *sub.get("anyOf", ())]:
+            yield from keys(option, (*path, name))
 
 
+SCHEMA = json_schema()
 # Two places that the schema leaves to the user, and a key it does not know.
 PATHS = [*keys(SCHEMA), ("weights", "resnet18"), ("weights", "efficientnet_b0", "source"), ("sizes", 0), ("unknown",)]
 
@@ -91,7 +91,7 @@ def study(*changes):
 def told(config) -> str | None:
     """The refusal of a study, each of its lines short and with a setting's path; None where it is accepted."""
     try:
-        resolve(config, SCHEMA, SYNTHETIC)
+        resolve(config)
     except UserError as error:
         first, *lines = str(error).split("\n")
         assert first.endswith("can't be used:") and lines
@@ -167,4 +167,4 @@ def test_snakemake_shows_a_message_and_no_traceback(text, message, tmp_path):
 
 def test_what_yaml_makes_of_numbers_is_what_is_checked():
     assert "seed: datetime.date(2020, 1, 1)" in told(BASE | yaml.safe_load("seed: 2020-01-01"))
-    assert resolve(BASE | yaml.safe_load("seed: 017"), SCHEMA, SYNTHETIC)["seed"] == 15
+    assert resolve(BASE | yaml.safe_load("seed: 017"))["seed"] == 15

@@ -20,8 +20,7 @@ os.environ.update(
 if str(ROOT / "src") not in sys.path:
     sys.path.insert(0, str(ROOT / "src"))
 
-from ganaug.classify.augmentations import ALL, AUGMENTATIONS
-from ganaug.config import load_schema, resolve
+from ganaug.classify.augmentations import ALL
 from ganaug.errors import UserError
 from ganaug.files import check_folder, write_json
 from ganaug.layout import CELL, FOLDERS, SUBSET
@@ -41,6 +40,7 @@ from ganaug.study.model import Study
 from ganaug.study.outputs import figures_of, tables_of
 from ganaug.study.resources import Needs
 from ganaug.study.rules import RULES
+from ganaug.study.settings.resolve import resolve
 
 MAIN = workflow.is_main_process  # the process that plans the study, and none of a job
 
@@ -55,8 +55,7 @@ def told_in_words():
 
 
 with told_in_words():
-    schema = load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml")
-    STUDY = Study(resolve(config, schema, {name: AUGMENTATIONS[name].synthetic for name in AUGMENTATIONS}))
+    STUDY = Study(resolve(config))
     SETTINGS, RESULTS, PHANTOM, EXTERNAL = STUDY.settings, STUDY.results, STUDY.phantom, STUDY.settings["external_test"]
     # A job on a node need not look at all images again: it has been given what was reckoned with.
     LISTINGS, IMAGES = (listings_of(STUDY), STUDY.images_by_class) if MAIN else ({}, {})

@@ -1,4 +1,4 @@
-"""Settings of the two stages. Defaults live in the config's schema."""
+"""Settings of the two stages. Defaults live in ganaug.study.settings."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal
