@@ -10,10 +10,12 @@ from ganaug.errors import UserError
 from ganaug.study.settings.resolve import resolve
 from ganaug.study.settings.schema import json_schema
 from ganaug.study.settings.study import StudySettings
+from ganaug.stylegan2.settings import batch_mistake
 from helpers.running import ROOT
 
 # The shipped studies as the checker before the models resolved them.
 RESOLVED = json.loads((ROOT / "tests/study/resolved.json").read_text(encoding="utf-8"))
+MINIMAL = {"study": "s", "sizes": [100]}
 STUDIES = sorted((ROOT / "config").glob("*.yaml"))
 
 
@@ -49,8 +51,18 @@ def test_every_setting_is_described_and_no_block_takes_another():
 
 def test_defaults_are_values_that_a_study_may_write():
     """pydantic does not check defaults."""
-    study = resolve({"study": "s", "sizes": [100]})
+    study = resolve(MINIMAL)
     assert resolve(study) == study
+
+
+@pytest.mark.parametrize("gpus", range(1, 9))
+@pytest.mark.parametrize("batch", [4, 8, 12, 24, 36])
+def test_a_batch_that_the_study_accepts_is_one_that_the_training_accepts(batch, gpus):
+    """The rule is written once: which the models, the training's settings and the trainer ask."""
+    given = {"batch": batch, "gpus": gpus}
+    mistake = batch_mistake(batch, gpus)
+    assert (mistake is None) == (batch % gpus == 0 and batch // gpus % 4 == 0)
+    assert told(gan=given) == [f"gan.batch: {mistake}"] if mistake else resolve(MINIMAL | {"gan": given})
 
 
 def test_no_stage_waits_for_the_models():
@@ -67,7 +79,7 @@ def test_settings_can_not_be_changed_after_the_check():
 
 def told(**changes) -> list[str]:
     with pytest.raises(UserError) as caught:
-        resolve({"study": "s", "sizes": [100]} | changes)
+        resolve(MINIMAL | changes)
     return [line.strip() for line in str(caught.value).splitlines()[1:]]
 
 

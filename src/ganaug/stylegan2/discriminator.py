@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from ganaug.stylegan2.generator import Architecture
 from ganaug.stylegan2.layers import FullyConnected, Mapping
 from ganaug.stylegan2.ops import LRELU_GAIN, activate, blur, convolve, downsample, fir_kernel, pointwise
+from ganaug.stylegan2.settings import GROUP
 
 MAPPING_LAYERS = 8
-GROUP = 4  # samples over which the minibatch standard deviation is taken
 
 
 class Convolution(nn.Module):

@@ -22,6 +22,7 @@ from ganaug.stylegan2.ops import (
     modulated_convolution,
     upsample,
 )
+from ganaug.stylegan2.settings import channel_base_mistake
 
 Noise = Sequence[Tensor] | Literal["const"] | None
 
@@ -46,11 +47,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if self.resolution < 8 or self.resolution & (self.resolution - 1):
             raise UserError(f"GAN: images are {self.resolution} pixels wide; make it a power of two, 8 or more")
-        if self.channel_base < self.resolution:
-            raise UserError(
-                f"GAN: channel_base {self.channel_base} leaves no feature map at {self.resolution} pixels; "
-                f"set it to at least {16 * self.resolution}"
-            )
+        if mistake := channel_base_mistake(self.channel_base, self.resolution):
+            raise UserError(f"GAN: channel_base {mistake}")
 
     def channels(self, resolution: int) -> int:
         """Feature maps at a resolution: halved as the resolution doubles, at most channel_max."""

@@ -5,6 +5,23 @@ from typing import Literal
 
 from ganaug.errors import UserError
 
+GROUP = 4  # samples over which the minibatch standard deviation is taken
+
+
+def batch_mistake(batch: int, gpus: int = 1) -> str | None:
+    """What is wrong with a batch that `gpus` GPUs share, to follow the setting's name; None where nothing is."""
+    if batch > 0 and batch % (GROUP * gpus) == 0:
+        return None
+    wrong = f"can't be shared by {gpus} GPUs" if gpus > 1 else "does not do"
+    return f"{batch} {wrong}; write a multiple of {GROUP * gpus}"
+
+
+def channel_base_mistake(channel_base: int, resolution: int) -> str | None:
+    """What is wrong with channel_base for images of `resolution` pixels a side, likewise."""
+    if channel_base >= resolution:
+        return None
+    return f"{channel_base} leaves no feature map at a resolution of {resolution}; write at least {16 * resolution}"
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -52,8 +69,8 @@ class TrainingSettings:
     checkpoint_seconds: float
 
     def __post_init__(self) -> None:
-        if self.batch < 4 or self.batch % 4:
-            raise UserError(f"GAN: batch {self.batch} does not do; make it a multiple of 4")
+        if mistake := batch_mistake(self.batch):
+            raise UserError(f"GAN: batch {mistake}")
         for name in ("kimg", "log_kimg", "snapshot_kimg", "ada_kimg", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise UserError(f"GAN: {name} is {getattr(self, name)}; make it greater than 0")

@@ -17,14 +17,14 @@ from ganaug.errors import NotFinite, UserError
 from ganaug.seeding import derive_seed
 from ganaug.stylegan2.ada import Augmentation
 from ganaug.stylegan2.data import LabelledImages, Stream
-from ganaug.stylegan2.discriminator import GROUP, Discriminator
+from ganaug.stylegan2.discriminator import Discriminator
 from ganaug.stylegan2.generator import Architecture, Generator, use_half
 from ganaug.stylegan2.graphs import Recorder
 from ganaug.stylegan2.layers import one_hot_classes
 from ganaug.stylegan2.loss import discriminator_loss, generator_loss, path_lengths, r1_penalty
 from ganaug.stylegan2.ops import kernels_work
 from ganaug.stylegan2.parallel import Part
-from ganaug.stylegan2.settings import TrainingSettings
+from ganaug.stylegan2.settings import TrainingSettings, batch_mistake
 
 R1_INTERVAL = 16  # steps between regularisations (StyleGAN2, section 3.1)
 PATH_INTERVAL = 4
@@ -84,11 +84,8 @@ class Trainer:
         self.data, self.settings, self.seed, self.device = data, settings, seed, device
         self.part = part or Part()
         s = settings
-        if s.batch % (GROUP * self.part.count):
-            raise UserError(
-                f"GAN: batch {s.batch} can't be shared by {self.part.count} GPUs; make it a multiple of "
-                f"{GROUP * self.part.count}"
-            )
+        if mistake := batch_mistake(s.batch, self.part.count):
+            raise UserError(f"GAN: batch {mistake}")
         architecture = Architecture(
             data.images.shape[1],
             data.channels,

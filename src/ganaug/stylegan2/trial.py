@@ -10,9 +10,10 @@ import torch
 from ganaug.errors import UserError
 from ganaug.files import write_json
 from ganaug.seeding import set_determinism
-from ganaug.stylegan2.discriminator import GROUP, Discriminator
+from ganaug.stylegan2.discriminator import Discriminator
 from ganaug.stylegan2.generator import Architecture, Generator
 from ganaug.stylegan2.layers import one_hot_classes
+from ganaug.stylegan2.settings import GROUP
 from ganaug.stylegan2.transfer import start_from
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ganaug.study.settings.block import Block
 from ganaug.study.settings.types import AsWritten, File, Flag, Number, OrNull, Unique, Whole
+from ganaug.stylegan2.settings import GROUP, batch_mistake, channel_base_mistake
 
 Ratio = Annotated[float, Field(gt=0, le=100), AsWritten]
 
@@ -31,7 +32,7 @@ class Gan(Block):
         default=32,
         ge=4,
         le=65_536,
-        multiple_of=4,
+        multiple_of=GROUP,
         description="Images per step; the discriminator compares them in groups of 4.",
     )
     channel_base: Whole = Field(
@@ -126,13 +127,10 @@ class Gan(Block):
             yield f"snapshot_kimg: {self.snapshot_kimg} is above gan.kimg {self.kimg}; write at most that"
         if min(self.log_kimg, self.snapshot_kimg) * 100_000 < self.kimg:
             yield "log_kimg or gan.snapshot_kimg: makes more than 100,000 entries of gan.kimg; write more"
-        if self.batch % (4 * self.gpus):
-            yield f"batch: {self.batch} can't be shared by {self.gpus} GPUs; write a multiple of {4 * self.gpus}"
-        if self.channel_base < resolution:
-            yield (
-                f"channel_base: {self.channel_base} leaves no feature map at data.resolution {resolution}; write at "
-                f"least {16 * resolution}"
-            )
+        if mistake := batch_mistake(self.batch, self.gpus):
+            yield f"batch: {mistake}"
+        if mistake := channel_base_mistake(self.channel_base, resolution):
+            yield f"channel_base: {mistake}"
 
 
 class Synthetic(Block):
