@@ -128,6 +128,23 @@ def test_a_mistake_in_an_odd_place_is_named(changes, expected):
     assert any(expected in line for line in told(**changes))
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"sizes": [50, "50", "x"]}, ["sizes.2: 'x' can't", "sizes: [50, '50', 'x'] can't"]),
+        ({"data": {"classes": [1]}}, ["data.classes.0: 1 can't be used", "data.classes: [1] can't be used"]),
+        (
+            {"synthetic": {"ratio_sweep": [[], []]}},
+            ["synthetic.ratio_sweep.0", "synthetic.ratio_sweep.1", "synthetic."],
+        ),
+        ({"backbones": ["a", 1]}, ["backbones.1: 1 can't be used"]),
+    ],
+)
+def test_a_list_and_its_entries_are_told_together(changes, expected):
+    lines = told(**changes)
+    assert len(lines) == len(expected) and all(any(line.startswith(start) for line in lines) for start in expected)
+
+
 @pytest.mark.parametrize("text", ["null", "~", "Null"])
 def test_null_may_be_text_where_null_may_stand(text):
     given = {"gan": {"ada_target": text}, "data": {"classes": text}, "external_test": text}

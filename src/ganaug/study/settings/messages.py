@@ -2,11 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ganaug.study.settings.block import Contradictions
-from ganaug.study.settings.types import Repeats, key, shown
+from ganaug.study.settings.types import Repeats, key, meant_by, shown
 
 TYPES = {"integer": "a whole number", "number": "a number", "string": "text", "null": "null", "array": "a list"}
 TYPES |= {"object": "a block of settings", "boolean": "true or false"}
@@ -14,8 +14,23 @@ BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at mos
 COUNTS = {"minItems": "at least", "maxItems": "at most"}
 
 
-def explain(error: Any, config: Any, schema: dict) -> list[str]:
-    """The lines of one of pydantic's errors about `config`; schema: of a study."""
+def explain(errors: Sequence[Any], config: Any, schema: dict) -> set[str]:
+    """The lines of pydantic's errors about `config`; schema: of a study."""
+    lines = {line for error in errors for line in _explain(error, config, schema)}
+    places = (_place(error["loc"], config, schema)[0] for error in errors)
+    lists = {tuple(keys[:-1]) for keys in places if keys and isinstance(keys[-1], int)}
+    return lines | {line for keys in lists for line in _of_list(*_place(keys, config, schema))}
+
+
+def _of_list(keys: list, value: list, schema: dict) -> Iterator[str]:
+    """Of a list with unusable entries, for which pydantic does not look at the list itself."""
+    limits = next(option for option in _options(schema) if "items" in option)
+    repeats = limits.get("uniqueItems") and len({repr(meant_by(entry)) for entry in value}) < len(value)
+    if repeats or not limits.get("minItems", 0) <= len(value) <= limits.get("maxItems", len(value)):
+        yield f"{'.'.join(map(key, keys))}: {shown(value)} can't be used; write {wanted(schema)}"
+
+
+def _explain(error: Any, config: Any, schema: dict) -> list[str]:
     kind, cause = error["type"], error.get("ctx", {}).get("error")
     keys, value, part = _place(error["loc"], config, schema)
     path = ".".join(map(key, keys))
@@ -37,7 +52,7 @@ def explain(error: Any, config: Any, schema: dict) -> list[str]:
     return [f"{path or 'all of it'}: {shown(value)} can't be used; write {wanted(part)}{hint}"]
 
 
-def _place(loc: tuple, config: Any, schema: dict) -> tuple[list, Any, dict]:
+def _place(loc: Sequence, config: Any, schema: dict) -> tuple[list, Any, dict]:
     """Keys, the user's value and the schema of the setting that an error is about.
 
     pydantic names the branch of a union behind the setting's own place, and a setting that is not there.

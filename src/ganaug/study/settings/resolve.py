@@ -22,7 +22,6 @@ def resolve(config: Any) -> dict:
         try:
             return StudySettings.model_validate(config).model_dump(warnings=False)  # 5 stays 5 where 5.0 may stand
         except ValidationError as refused:
-            errors = refused.errors(include_url=False)
-            mistakes = [line for error in errors for line in explain(error, config, json_schema())]
+            mistakes = list(explain(refused.errors(include_url=False), config, json_schema()))
     lines = "\n".join(f"  {line}" for line in sorted(set(mistakes)))
     raise UserError(f"the study's configuration can't be used:\n{lines}")
