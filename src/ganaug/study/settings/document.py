@@ -26,6 +26,8 @@ def _blocks(prefix: str, schema: dict) -> Iterator[tuple[str, dict]]:
         if block:
             yield f"{prefix}{name}", block
             yield from _blocks(f"{prefix}{name}.", block)
+        elif isinstance(each := sub.get("additionalProperties"), dict):
+            yield f"{prefix}{name}.NAME", each
 
 
 def _table(prefix: str, block: dict) -> str:
