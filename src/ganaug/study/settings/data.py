@@ -87,10 +87,7 @@ class Splits(Block):
 
 
 class ExternalTest(Block):
-    """Labelled images from elsewhere, scored by every classifier, in tables of their own; null for none.
-
-    They may lack classes of the study, but have no other.
-    """
+    """Labelled images from elsewhere."""
 
     data_root: str = Field(min_length=1, description="Folder of the images.")
     source: Literal["radiography", "folder"] = Field(default="folder", description="Its layout, as for `data.source`.")
