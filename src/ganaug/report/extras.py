@@ -21,7 +21,6 @@ def extras(results: Path, grid: Grid, tables: list[str]) -> dict:
     return {
         "probabilities": probabilities(folder, grid),
         "rates": rate_rows(read_table(folder / "class_rates.csv", RATES), grid),
-        "has_sweep": "ratio_sweep" in tables,
         "transfer": transfer_rows(folder / "transfer.csv", grid) if "transfer" in tables else None,
         "faithfulness": faithfulness_rows(folder / "transfer.csv", grid) if "transfer" in tables else None,
         "shortcut": shortcut_rows(folder / "shortcut.csv") if "shortcut" in tables else None,

@@ -1,0 +1,134 @@
+"""The registries of figures and tables against what they are said to be, and against the functions that they name."""
+
+import copy
+import importlib
+import re
+
+import jinja2
+import pytest
+import yaml
+
+from ganaug import imports
+from ganaug.classify.augmentations import AUGMENTATIONS
+from ganaug.config import load_schema, resolve
+from ganaug.layout import SUBSET
+from ganaug.study.figures import FIGURES, PLACES, files_read, settings_read
+from ganaug.study.parts import PARTS, parts_of
+from helpers.running import ROOT
+
+SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+SYNTHETIC = {name: augmentation.synthetic for name, augmentation in AUGMENTATIONS.items()}
+SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+# Changes of a shipped study that give or take a part.
+CHANGES = {
+    "as it is": {},
+    "no GAN": {"augmentations": ["none", "classical"]},
+    "no images": {"report": {"images": False}},
+    "other ratios": {"synthetic": {"ratio": 1, "ratio_sweep": [0.5, 1]}},
+    "its own ratio alone": {"synthetic": {"ratio": 1, "ratio_sweep": [1]}},
+    "other ratios of no GAN": {"augmentations": ["gan+classical"], "synthetic": {"ratio_sweep": [2]}},
+    "all probes": {"probes": {"synthetic_only": True, "border_only": True}},
+    "elsewhere": {"external_test": {"data_root": "elsewhere"}},
+}
+
+
+@pytest.fixture(params=SHIPPED, ids=lambda path: path.stem)
+def shipped(request):
+    return yaml.safe_load(request.param.read_text())
+
+
+def resolved(study, changes):
+    blocks = {name: value for name, value in changes.items() if isinstance(value, dict)}
+    merged = copy.deepcopy(study) | changes
+    merged |= {name: (study.get(name) or {}) | value for name, value in blocks.items()}
+    return resolve(merged, SCHEMA, SYNTHETIC)
+
+
+def expected_parts(study, incomplete=False):
+    """(whether there are GANs, further ratios, probes), written out a second time."""
+    generated = any(name in ("gan", "gan+classical") for name in study["augmentations"])
+    own = study["synthetic"]["ratio"]
+    ratios = [r for r in study["synthetic"]["ratio_sweep"] if r != own] if "gan" in study["augmentations"] else []
+    return generated, ratios
+
+
+def expected_figures(study):
+    """What common.smk gave before the registry."""
+    generated, ratios = expected_parts(study)
+    figures = {
+        "learning_curve": ["tables/cells.csv", "tables/summary.csv", "tables/subsets.csv"],
+        "differences": ["tables/cells.csv", "tables/comparisons.csv", "tables/subsets.csv"],
+        "confusion_matrices": ["tables/confusion.csv"],
+        "class_examples": ["data/test.npy", "data/test.csv"],
+        "near_copies": ["data/distances.csv", "data/near_copies.json"],
+        "roc": ["tables/curves.csv"],
+        "precision_recall": ["tables/curves.csv"],
+        "reliability": ["tables/reliability.csv", "tables/prevalence.csv"],
+    }
+    if ratios:
+        figures["ratio_sweep"] = ["tables/ratio_sweep.csv"]
+    if generated:
+        figures |= {
+            "real_and_generated": [
+                f"{folder}.{suffix}"
+                for folder in (f"subsets/{SUBSET}/train", f"synthetic/{SUBSET}/images")
+                for suffix in ("npy", "csv")
+            ],
+            "closest_pairs": [
+                f"fidelity/{SUBSET}/closest.csv",
+                f"subsets/{SUBSET}/train.npy",
+                f"synthetic/{SUBSET}/images.npy",
+            ],
+            "gan_progress": [
+                f"gan/{SUBSET}/snapshots.npy",
+                f"gan/{SUBSET}/snapshots.csv",
+                f"subsets/{SUBSET}/train.csv",
+            ],
+            "gan_training": ["tables/gan_training.csv", "tables/fidelity_curve.csv"],
+            "fidelity": ["tables/fidelity.csv", "tables/subsets.csv"],
+        }
+    if not study["report"]["images"]:
+        for name in ("class_examples", "real_and_generated", "closest_pairs", "gan_progress"):
+            figures.pop(name, None)
+    return figures
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_a_study_has_the_figures_that_it_had_and_they_read_the_same_files(shipped, changes):
+    study = resolved(shipped, changes)
+    assert files_read(parts_of(study)) == expected_figures(study)
+
+
+def test_a_figure_of_images_reads_no_statistics():
+    given = {"augmentations": ["none"], "sizes": [5], "replicates": 2, "confidence": 0.95, "probes": []}
+    nothing = {"augmentations": [], "sizes": [], "replicates": 0, "confidence": 0.0, "probes": []}
+    read = {name: settings_read(name, given) for name in FIGURES}
+    assert read["class_examples"] == read["near_copies"] == nothing
+    assert read["real_and_generated"] == read["closest_pairs"] == read["gan_progress"] == nothing | {"sizes": [5]}
+    others = [given for name, given in read.items() if given not in (nothing, nothing | {"sizes": [5]})]
+    assert others == [given] * 9
+
+
+@pytest.mark.parametrize("entry", FIGURES.values(), ids=FIGURES)
+def test_a_figures_entry_is_whole(entry):
+    module, function = entry.draw.split(":")
+    assert callable(getattr(importlib.import_module(module), function))
+    assert re.fullmatch(r"[a-z_]+", entry.name) and entry.alt and entry.caption and set(entry.needs) <= set(PARTS)
+    jinja2.Environment().parse(entry.legend)
+    if PLACES[entry.place].startswith("Synthetic"):  # a section that a study without GANs has not
+        assert {"gan", "ratio_sweep"} & set(entry.needs)
+
+
+def test_the_page_has_every_place():
+    templates = "".join(path.read_text() for path in (ROOT / "src/ganaug/report").glob("page*.j2"))
+    assert sorted(re.findall(r'figures_at\("(\w+)"\)', templates)) == sorted(PLACES)
+
+
+def test_the_code_of_a_figure_is_what_draws_it():
+    drawn = {f"figures_{kind}.py" for kind in ("classes", "data", "gan", "images", "scores")}
+    assert drawn <= {path.name for path in imports.files_of_stage("make_figure")}
+    files = {name: {path.name for path in imports.files_of_figure(name)} for name in FIGURES}
+    assert {"figure_style.py", "figures_gan.py", "results.py"} <= files["gan_training"]
+    assert files["gan_training"] & drawn == {"figures_gan.py"} and files["roc"] & drawn == {"figures_classes.py"}
+    digests = {name: imports.digest_of_figure(name) for name in FIGURES}
+    assert len(set(digests.values())) == len(FIGURES)
