@@ -1,10 +1,11 @@
 """The registries of figures and tables against what they are said to be, and against the functions that they name."""
 
 import copy
-import importlib
+import dataclasses
 import re
 
 import jinja2
+import pandas as pd
 import pytest
 import yaml
 
@@ -13,7 +14,11 @@ from ganaug.classify.augmentations import AUGMENTATIONS
 from ganaug.config import load_schema, resolve
 from ganaug.layout import SUBSET
 from ganaug.study.figures import FIGURES, PLACES, files_read, settings_read
+from ganaug.study.functions import function_of
 from ganaug.study.parts import PARTS, parts_of
+from ganaug.study.tables import TABLES, tables_of
+from helpers.pages import build, report
+from helpers.results_tree import GRID
 from helpers.running import ROOT
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
@@ -32,6 +37,15 @@ CHANGES = {
 }
 
 
+PLAIN = {**GRID, "sizes": [25, "all"], "replicates": 2, "augmentations": ["none", "classical"]}
+PLAIN |= {"synthetic": [], "ratios": [], "probes": []}
+
+
+def built(once):
+    """(results, grid) of a small study without GANs, with tables and figures."""
+    return once("tree-of-registry", lambda root: build(root, PLAIN, generated=False)), PLAIN
+
+
 @pytest.fixture(params=SHIPPED, ids=lambda path: path.stem)
 def shipped(request):
     return yaml.safe_load(request.param.read_text())
@@ -44,12 +58,28 @@ def resolved(study, changes):
     return resolve(merged, SCHEMA, SYNTHETIC)
 
 
-def expected_parts(study, incomplete=False):
-    """(whether there are GANs, further ratios, probes), written out a second time."""
+def expected_parts(study):
+    """(whether there are GANs, further ratios), written out a second time."""
     generated = any(name in ("gan", "gan+classical") for name in study["augmentations"])
     own = study["synthetic"]["ratio"]
     ratios = [r for r in study["synthetic"]["ratio_sweep"] if r != own] if "gan" in study["augmentations"] else []
     return generated, ratios
+
+
+def expected_tables(study, incomplete):
+    """What common.smk gave before the registry."""
+    generated, ratios = expected_parts(study)
+    probes = ["synthetic-only"] if generated and study["probes"]["synthetic_only"] else []
+    probes += ["border-only"] if study["probes"]["border_only"] else []
+    tables = ["cells", "summary", "comparisons", "scaling", "confusion", "class_rates", "reliability", "curves"]
+    tables += ["calibration", "prevalence", "data", "subsets", "convergence"]
+    gan = ["fidelity", "fidelity_curve", "memorisation", "gan_training", "gan_convergence"]
+    tables += gan if generated else []
+    tables += ["ratio_sweep"] if ratios else []
+    tables += ["transfer"] if "synthetic-only" in probes else []
+    tables += ["shortcut"] if "border-only" in probes else []
+    tables += ["external_cells", "external_summary", "external_comparisons"] if study["external_test"] else []
+    return tables + (["missing"] if incomplete else [])
 
 
 def expected_figures(study):
@@ -99,6 +129,31 @@ def test_a_study_has_the_figures_that_it_had_and_they_read_the_same_files(shippe
     assert files_read(parts_of(study)) == expected_figures(study)
 
 
+@pytest.mark.parametrize("incomplete", [False, True])
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_a_study_has_the_tables_that_it_had(shipped, changes, incomplete):
+    study = resolved(shipped, changes)
+    assert sorted(tables_of(parts_of(study, incomplete))) == sorted(expected_tables(study, incomplete))
+
+
+@pytest.mark.parametrize("entry", TABLES.values(), ids=TABLES)
+def test_a_tables_entry_is_whole(entry):
+    assert callable(function_of(entry.make)) and entry.holds and set(entry.needs) <= set(PARTS)
+    assert re.fullmatch(r"[a-z_]+", entry.name) and entry.place in ("", *PLACES)
+
+
+def test_a_table_that_has_a_place_is_on_the_page_as_it_is(once, tmp_path, monkeypatch):
+    root, grid = built(once)
+    page, _ = report(root, grid, tmp_path, generated=False)
+    assert "table-prevalence" not in page.ids
+    monkeypatch.setitem(TABLES, "prevalence", dataclasses.replace(TABLES["prevalence"], place="curves"))
+    page, _ = report(root, grid, tmp_path, generated=False)
+    assert (
+        "table-prevalence" in page.ids and "Share of each class in training, development set and test set." in page.text
+    )
+    assert f"{pd.read_csv(root / 'tables/prevalence.csv')['training'][0]:.3f}" in page.text
+
+
 def test_a_figure_of_images_reads_no_statistics():
     given = {"augmentations": ["none"], "sizes": [5], "replicates": 2, "confidence": 0.95, "probes": []}
     nothing = {"augmentations": [], "sizes": [], "replicates": 0, "confidence": 0.0, "probes": []}
@@ -111,8 +166,7 @@ def test_a_figure_of_images_reads_no_statistics():
 
 @pytest.mark.parametrize("entry", FIGURES.values(), ids=FIGURES)
 def test_a_figures_entry_is_whole(entry):
-    module, function = entry.draw.split(":")
-    assert callable(getattr(importlib.import_module(module), function))
+    assert callable(function_of(entry.draw))
     assert re.fullmatch(r"[a-z_]+", entry.name) and entry.alt and entry.caption and set(entry.needs) <= set(PARTS)
     jinja2.Environment().parse(entry.legend)
     if PLACES[entry.place].startswith("Synthetic"):  # a section that a study without GANs has not
@@ -121,7 +175,7 @@ def test_a_figures_entry_is_whole(entry):
 
 def test_the_page_has_every_place():
     templates = "".join(path.read_text() for path in (ROOT / "src/ganaug/report").glob("page*.j2"))
-    assert sorted(re.findall(r'figures_at\("(\w+)"\)', templates)) == sorted(PLACES)
+    assert sorted(re.findall(r'shown_at\("(\w+)"\)', templates)) == sorted(PLACES)
 
 
 def test_the_code_of_a_figure_is_what_draws_it():

@@ -1,17 +1,15 @@
 """Stage make_figure: one figure of the study, as PNG and SVG."""
 
 import argparse
-import importlib
-from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
-from matplotlib.figure import Figure
 
 from ganaug.analysis.figure_style import STYLE, FigureSettings
 from ganaug.analysis.missing import add_argument, missing_files
 from ganaug.files import written_whole
 from ganaug.study.figures import FIGURES
+from ganaug.study.functions import function_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +26,9 @@ def run(args: argparse.Namespace) -> None:
     settings = FigureSettings(**args.settings, missing=missing_files(args.unfinished))
     matplotlib.use("agg")
     with matplotlib.rc_context(STYLE):
-        figure = _function(FIGURES[args.figure].draw)(args.results, settings)
+        figure = function_of(FIGURES[args.figure].draw)(args.results, settings)
         # No date, version or random ids in the files: the same figure is the same bytes.
         with written_whole(args.png) as path:
             figure.savefig(path, dpi=settings.dpi, bbox_inches="tight", metadata={"Software": None})
         with written_whole(args.svg) as path:
             figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
-
-
-def _function(name: str) -> Callable[[Path, FigureSettings], Figure]:
-    """The function that `module:function` names."""
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 import yaml
 
 from ganaug.analysis.missing import add_argument, missing_files
@@ -18,6 +19,7 @@ from ganaug.report import content, extras, growth, methods, record
 from ganaug.report.films import films
 from ganaug.report.missing import missing
 from ganaug.study.figures import figures_of
+from ganaug.study.tables import TABLES
 
 HERE = Path(__file__).parent
 DEMONSTRATION_KIMG = 1000  # below this a StyleGAN2-ADA has hardly begun; its authors train for 25,000
@@ -83,7 +85,7 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
         **extras.extras(results, grid, settings.tables),
     )
     figures = _figures(results, settings, environment, facts)
-    return environment.get_template("page.html.j2").render(figures=figures, **facts)
+    return environment.get_template("page.html.j2").render(figures=figures, tables=_tables(results, settings), **facts)
 
 
 def _patients(results: Path) -> dict[str, int]:
@@ -113,6 +115,23 @@ def _figures(results: Path, settings: Settings, environment: jinja2.Environment,
         }
         for name, entry in figures_of(parts).items()
     ]
+
+
+def _tables(results: Path, settings: Settings) -> list[dict]:
+    """The tables that the page shows as they are."""
+    shown = [TABLES[name] for name in settings.tables if TABLES[name].place]
+    return [
+        {"name": entry.name, "place": entry.place, "caption": f"{entry.holds[0].upper()}{entry.holds[1:]}."}
+        | _columns_and_rows(read_table(results / "tables" / f"{entry.name}.csv", entry.columns.split()))
+        for entry in shown
+    ]
+
+
+def _columns_and_rows(table: pd.DataFrame) -> dict[str, list]:
+    texts = [
+        [content.number(v) if isinstance(v, float) else str(v) for v in row] for row in table.itertuples(index=False)
+    ]
+    return {"columns": [name.replace("_", " ") for name in table.columns], "rows": texts}
 
 
 def _data_uri(path: Path) -> str:
