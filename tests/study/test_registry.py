@@ -18,7 +18,7 @@ from ganaug.study.functions import function_of
 from ganaug.study.parts import PARTS, parts_of
 from ganaug.study.tables import TABLES, tables_of
 from helpers.pages import build, report
-from helpers.results_tree import GRID
+from helpers.results_tree import SMALL
 from helpers.running import ROOT
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
@@ -35,15 +35,6 @@ CHANGES = {
     "all probes": {"probes": {"synthetic_only": True, "border_only": True}},
     "elsewhere": {"external_test": {"data_root": "elsewhere"}},
 }
-
-
-PLAIN = {**GRID, "sizes": [25, "all"], "replicates": 2, "augmentations": ["none", "classical"]}
-PLAIN |= {"synthetic": [], "ratios": [], "probes": []}
-
-
-def built(once):
-    """(results, grid) of a small study without GANs, with tables and figures."""
-    return once("tree-of-registry", lambda root: build(root, PLAIN, generated=False)), PLAIN
 
 
 @pytest.fixture(params=SHIPPED, ids=lambda path: path.stem)
@@ -143,11 +134,11 @@ def test_a_tables_entry_is_whole(entry):
 
 
 def test_a_table_that_has_a_place_is_on_the_page_as_it_is(once, tmp_path, monkeypatch):
-    root, grid = built(once)
-    page, _ = report(root, grid, tmp_path, generated=False)
+    root = once("tree-of-reports", lambda root: build(root, SMALL))
+    page, _ = report(root, SMALL, tmp_path)
     assert "table-prevalence" not in page.ids
     monkeypatch.setitem(TABLES, "prevalence", dataclasses.replace(TABLES["prevalence"], place="curves"))
-    page, _ = report(root, grid, tmp_path, generated=False)
+    page, _ = report(root, SMALL, tmp_path)
     assert (
         "table-prevalence" in page.ids and "Share of each class in training, development set and test set." in page.text
     )
