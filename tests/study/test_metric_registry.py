@@ -13,7 +13,7 @@ from ganaug.analysis.metrics import Predictions, score
 from ganaug.analysis.resampling import resampled_scores
 from ganaug.analysis.summary import as_text
 from ganaug.files import read_csv
-from ganaug.study.functions import function_of
+from ganaug.study.entries import function_of
 from ganaug.study.metrics import METRICS, class_metrics, metric_of, overall_metrics, panel_metrics, shown_metrics
 from helpers.evidence import evidence, predictions
 from helpers.kappa import KAPPA

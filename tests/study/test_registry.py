@@ -13,8 +13,8 @@ from ganaug import imports
 from ganaug.classify.augmentations import AUGMENTATIONS
 from ganaug.config import load_schema, resolve
 from ganaug.layout import SUBSET
+from ganaug.study.entries import by_name, function_of
 from ganaug.study.figures import FIGURES, PLACES, files_read, settings_read
-from ganaug.study.functions import function_of
 from ganaug.study.parts import PARTS, parts_of
 from ganaug.study.tables import TABLES, tables_of
 from helpers.pages import build, report
@@ -162,6 +162,11 @@ def test_a_figures_entry_is_whole(entry):
     jinja2.Environment().parse(entry.legend)
     if PLACES[entry.place].startswith("Synthetic"):  # a section that a study without GANs has not
         assert {"gan", "ratio_sweep"} & set(entry.needs)
+
+
+def test_two_entries_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="roc: two entries have this name"):
+        by_name([FIGURES["roc"], FIGURES["fidelity"], FIGURES["roc"]])
 
 
 def test_the_page_has_every_place():

@@ -8,8 +8,8 @@ import matplotlib
 from ganaug.analysis.figure_style import STYLE, FigureSettings
 from ganaug.analysis.missing import add_argument, missing_files
 from ganaug.files import written_whole
+from ganaug.study.entries import function_of
 from ganaug.study.figures import FIGURES
-from ganaug.study.functions import function_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from ganaug.analysis.metrics import Predictions, read_predictions
 from ganaug.analysis.results import Grid, left_out, read_table, shares_used
 from ganaug.errors import UserError
 from ganaug.layout import cell_folder, subset_folder
-from ganaug.study.functions import function_of
+from ganaug.study.entries import function_of
 from ganaug.study.tables import TABLES
 
 CURVE = ["kimg", "extractor", "metric", "value"]

@@ -27,7 +27,7 @@ from sklearn.metrics import (
 from ganaug.analysis.reliability import calibration_error, squared_errors
 from ganaug.analysis.results import read_table
 from ganaug.errors import UserError
-from ganaug.study.functions import function_of
+from ganaug.study.entries import function_of
 from ganaug.study.metrics import class_metrics, overall_metrics
 
 PROBABILITY = "probability_"

@@ -14,7 +14,7 @@ from scipy.stats import norm, t
 
 from ganaug.analysis.metrics import Predictions
 from ganaug.analysis.resampled_metrics import Resampled
-from ganaug.study.functions import function_of
+from ganaug.study.entries import function_of
 from ganaug.study.metrics import class_metrics, overall_metrics
 
 BCA_REPLICATES = 20  # from so many on, replicates can be resampled, and their skewness told

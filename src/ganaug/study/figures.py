@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganaug.layout import SUBSET
+from ganaug.study.entries import by_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,7 +297,7 @@ _ENTRIES = (
     ),
 )
 
-FIGURES = {entry.name: entry for entry in _ENTRIES}
+FIGURES = by_name(_ENTRIES)
 
 
 def figures_of(parts: Iterable[str]) -> dict[str, FigureEntry]:

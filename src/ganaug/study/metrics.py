@@ -6,6 +6,8 @@ images as they are, and `resampled` of all bootstrap samples at once; a test com
 
 from dataclasses import dataclass
 
+from ganaug.study.entries import by_name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
@@ -163,7 +165,7 @@ _ENTRIES = (
     ),
 )
 
-METRICS = {entry.name: entry for entry in _ENTRIES}
+METRICS = by_name(_ENTRIES)
 
 # Of the table of calibration alone, whose functions also know of corrected priors (ganaug.analysis.calibration_table).
 OF_CALIBRATION = {

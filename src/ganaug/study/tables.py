@@ -6,6 +6,8 @@ A new table is one entry here and the function that makes it; docs/extending.md 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ganaug.study.entries import by_name
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableEntry:
@@ -205,7 +207,7 @@ _ENTRIES = (
     ),
 )
 
-TABLES = {entry.name: entry for entry in _ENTRIES}
+TABLES = by_name(_ENTRIES)
 
 
 def tables_of(parts: Iterable[str]) -> list[str]:
