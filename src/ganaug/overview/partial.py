@@ -15,10 +15,11 @@ from ganaug.files import write_json
 from ganaug.layout import OF_INCOMPLETE
 from ganaug.overview.unfinished import FAILED, failed_logs, is_whole, records_of, unfinished_jobs
 from ganaug.study.asked import LINEAGE, asked_of, write_asked
+from ganaug.study.figures import figures_of
 from ganaug.study.jobs import job_of, jobs_of, seed_of, settings_of
 from ganaug.study.model import Study
-from ganaug.study.outputs import figures_of, tables_of
 from ganaug.study.rules import ANALYSIS
+from ganaug.study.tables import tables_of
 
 INTERRUPTED = "Terminating processes on user request"  # as Snakemake says it
 
@@ -65,7 +66,8 @@ def analysis(study: Study, asked: list[dict]) -> list[list[list[str]]]:
     """The stages after all networks, as commands; each list of them after the one before."""
     results = Path(study.results)
     common = ["--results", str(results), "--unfinished", str(results / "unfinished.json")]
-    names = [*tables_of(study), "missing"]
+    parts = study.parts(incomplete=True)
+    names = tables_of(parts)
 
     def stage(rule: str, *options: object, **wildcards: str) -> list[str]:
         settings = settings_of(study, rule, wildcards) | ({"tables": names} if rule == "make_report" else {})
@@ -78,7 +80,7 @@ def analysis(study: Study, asked: list[dict]) -> list[list[list[str]]]:
     more = ["--seed", seed_of(study, "make_tables", {}), "--lineage", results / LINEAGE]
     figures = [
         stage("make_figure", "--figure", name, *files, figure=name)
-        for name in figures_of(study)
+        for name in figures_of(parts)
         for files in [[w for suffix in ("png", "svg") for w in (f"--{suffix}", results / f"figures/{name}.{suffix}")]]
     ]
     return [
