@@ -43,7 +43,9 @@ rule make_tables:
             category="Results",
             labels={"table": "summary"},
         ),
-        *expand(f"{RESULTS}/tables/{{table}}.csv", table=[name for name in tables_of(STUDY.parts()) if name != "summary"]),
+        *expand(
+            f"{RESULTS}/tables/{{table}}.csv", table=[name for name in tables_of(STUDY.parts()) if name != "summary"]
+        ),
         provenance=f"{RESULTS}/tables/provenance.json",
     log:
         f"{RESULTS}/logs/make_tables.log",

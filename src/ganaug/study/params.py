@@ -3,8 +3,9 @@
 from ganaug.classify.augmentations import ALL
 from ganaug.layout import base_of, ratio_in
 from ganaug.study.cells import Wildcards
+from ganaug.study.figures import settings_read
 from ganaug.study.model import Study, uses_synthetic
-from ganaug.study.outputs import tables_of
+from ganaug.study.tables import tables_of
 
 
 def least_test(study: Study) -> int:
