@@ -18,6 +18,30 @@ OF_INCOMPLETE = ("unfinished.json", "report.before.html", "tables/missing.csv")
 FILES = ("plan.json", "report.html", *OF_INCOMPLETE)
 
 
+def augmentation_at(ratio: str) -> str:
+    """The name, in a cell's path, of `gan` at another ratio of synthetic to real images than the study's.
+
+    ratio: as text, "0.5" say.
+    """
+    return f"gan@{ratio}"
+
+
+def base_of(augmentation: str) -> str:
+    """The augmentation that a name in a cell's path is of: `gan` of `gan@0.5`, too."""
+    return augmentation.partition("@")[0]
+
+
+def ratio_folder(augmentation: str) -> str:
+    """Where below its subset's folder an augmentation's synthetic set lies: `/ratio-0.5` of `gan@0.5`, else empty."""
+    ratio = augmentation.partition("@")[2]
+    return AT_RATIO.format(ratio=ratio) if ratio else ""
+
+
+def ratio_in(folder: str) -> str:
+    """The ratio, as text, that a synthetic set's folder below its subset's names; empty for the study's own."""
+    return folder.rpartition("-")[2]
+
+
 def subset_folder(stage: str, size: int | str, replicate: int) -> PurePosixPath:
     """Folder, below results/<study>, of a stage that is run per (size, replicate): `subsets`, `gan`, `fidelity`, …"""
     return PurePosixPath(stage, SUBSET.format(size=size, replicate=replicate))

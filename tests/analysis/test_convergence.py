@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ganaug.analysis.convergence import classifier_convergence, end_length, gan_convergence
-from ganaug.analysis.results import Grid
 from ganaug.errors import UserError
+from ganaug.study.grid import Grid
 from helpers.results_tree import GRID, history, make_tree
 
 SMALL = {**GRID, "sizes": [25, "all"], "replicates": 2, "augmentations": ["none", "gan"]}

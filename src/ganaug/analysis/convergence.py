@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import CELL, Grid, read_table
+from ganaug.analysis.results import CELL, read_table
 from ganaug.layout import cell_folder
+from ganaug.study.grid import Grid
 
 END = 0.25  # share of a training that is its end
 LEAST = 3  # epochs or snapshots of an end, where there are as many

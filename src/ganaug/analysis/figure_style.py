@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import LineStyleType, RcKeyType
 
-from ganaug.analysis.results import Grid
+from ganaug.study.grid import Grid
 
 # Okabe and Ito, "Color Universal Design" (2008), the yellow left out: too faint on white.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

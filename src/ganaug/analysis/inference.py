@@ -11,7 +11,8 @@ from ganaug.analysis.metrics import Predictions, score
 from ganaug.analysis.paired_tests import difference_test, equivalence_test, holm
 from ganaug.analysis.pairs import comparisons
 from ganaug.analysis.resampling import Draws, errors_of, mean_interval, overlap_of, resampled_scores
-from ganaug.analysis.results import SHOWN, Grid, class_of
+from ganaug.analysis.results import SHOWN, class_of
+from ganaug.study.grid import Grid
 
 RANGES = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # of metrics that are no shares
 TEST = "trainings and test images"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ganaug.analysis.results import CELL
 from ganaug.files import read_json
+from ganaug.layout import augmentation_at, ratio_in
 from ganaug.privacy import text_without_folders
 
 COLUMNS = ["stage", *CELL, "why"]
@@ -43,6 +44,6 @@ def missing_table(path: Path) -> pd.DataFrame:
 
 def place(wildcards: dict[str, str]) -> dict[str, str]:
     """Augmentation, size, replicate and backbone of a job; a synthetic set of another ratio is of `gan@<ratio>`."""
-    ratio = wildcards.get("at", "").rpartition("-")[2]
-    known = {"augmentation": f"gan@{ratio}"} if ratio else {}
+    ratio = ratio_in(wildcards.get("at", ""))
+    known = {"augmentation": augmentation_at(ratio)} if ratio else {}
     return known | {name: wildcards[name] for name in CELL if name in wildcards}

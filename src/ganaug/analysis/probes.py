@@ -10,6 +10,7 @@ from ganaug.analysis.metrics import Predictions, score
 from ganaug.analysis.pairs import NO_AUGMENTATION
 from ganaug.analysis.resampling import mean_interval
 from ganaug.analysis.results import OVERALL, class_of
+from ganaug.layout import augmentation_at
 
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]
 
@@ -20,7 +21,7 @@ def ratio_sweep(evidence: Evidence, own_ratio: float) -> pd.DataFrame:
     ratio: synthetic images per real one; 0 is `none`. own_ratio: the study's, of `gan`.
     """
     s = evidence.settings
-    ratios = {f"gan@{ratio}": float(ratio) for ratio in s.ratios} | {"gan": own_ratio}
+    ratios = {augmentation_at(ratio): float(ratio) for ratio in s.ratios} | {"gan": own_ratio}
     ratios |= {NO_AUGMENTATION: 0.0} if NO_AUGMENTATION in s.augmentations else {}
     table = evidence.summary(sorted(ratios, key=lambda name: ratios[name]), s.size_names, list(OVERALL))
     table.insert(0, "ratio", table["augmentation"].map(ratios))

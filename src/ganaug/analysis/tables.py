@@ -17,11 +17,12 @@ from ganaug.analysis.inference import Evidence, StatisticsSettings
 from ganaug.analysis.metrics import Predictions, read_predictions
 from ganaug.analysis.missing import add_argument, missing_files, missing_table
 from ganaug.analysis.probes import ratio_sweep, shortcut, transfer
-from ganaug.analysis.results import CELL, Grid, left_out, read_table, shares_used
+from ganaug.analysis.results import CELL, left_out, read_table, shares_used
 from ganaug.analysis.scaling import scaling
 from ganaug.errors import UserError
 from ganaug.files import write_csv
 from ganaug.layout import cell_folder, subset_folder
+from ganaug.study.grid import Grid
 
 # Tables of every study, then those of some, with what they hold.
 ALWAYS = {

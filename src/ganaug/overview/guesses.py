@@ -8,6 +8,7 @@ this: see `costs`.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ganaug.layout import ratio_in
 from ganaug.overview import gpu_rates
 
 # Of networks: core seconds to train on an image and to score one, of 224 x 224 (Inception: 299 x 299); million weights.
@@ -159,7 +160,7 @@ def _train_gan(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) ->
 
 def _sample_gan(cell: dict[str, str], study: dict, counts: Counts, gpus: Gpus) -> Work:
     resolution, at = study["data"]["resolution"], cell.get("at")
-    ratio = float(at.rpartition("-")[2]) if at else study["synthetic"]["ratio"]
+    ratio = float(ratio_in(at)) if at else study["synthetic"]["ratio"]
     images = ratio * counts.train(cell["size"])
     # Of the passes through both networks in a training step, a sample is about a tenth.
     seconds = images * gan_core_seconds(study["gan"], resolution) / 10

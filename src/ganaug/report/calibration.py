@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import ALL, PRIORS, Grid, priors_alike, read_table, row_of
+from ganaug.analysis.results import ALL, PRIORS, priors_alike, read_table, row_of
 from ganaug.report.content import INTERVAL, MISSING, number, shown
 from ganaug.report.fidelity import percent
+from ganaug.study.grid import Grid
 
 SHARES = ["training", "weighted", "development", "test"]
 # Metrics of all classes and of each, with the words to show for them.

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons
-from ganaug.analysis.results import OVERALL, SHOWN, Grid, class_of, read_table, row_of, shares_used
+from ganaug.analysis.results import OVERALL, SHOWN, class_of, read_table, row_of, shares_used
 from ganaug.files import read_json
 from ganaug.report import convergence
 from ganaug.report.fidelity import fidelity_rows, memorisation_rows, percent
+from ganaug.study.grid import Grid
 
 PRIMARY = "balanced_accuracy"
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]

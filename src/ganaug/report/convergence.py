@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import Grid, read_table
+from ganaug.analysis.results import read_table
+from ganaug.study.grid import Grid
 
 MANY = 1 / 3  # share of the classifiers; above it the report warns
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import OVERALL, SHOWN, Grid, left_out, read_table, row_of
+from ganaug.analysis.results import OVERALL, SHOWN, left_out, read_table, row_of
 from ganaug.report.calibration import probabilities
 from ganaug.report.content import INTERVAL, MISSING, difference_rows, lost, number, problem_rows, shown, summary_rows
 from ganaug.report.fidelity import percent
 from ganaug.report.films import COLUMNS, films_elsewhere
+from ganaug.study.grid import Grid
 
 RATES = ["augmentation", "size", "backbone", "class", "quantity", "value", "ci_low", "ci_high", "images", "groups"]
 DOUBTED = 0.2  # share of the whole image's gain from which a border that chance may explain is told

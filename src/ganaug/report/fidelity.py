@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import Grid, frechet, read_table, readable, row_of
+from ganaug.analysis.results import frechet, read_table, readable, row_of
+from ganaug.study.grid import Grid
 
 COPY_VERDICTS = {"flagged": "flagged", "blind": "not informative", "clear": "not flagged"}
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from ganaug.analysis.pairs import NO_AUGMENTATION
-from ganaug.analysis.results import TOLD, Grid, read_table, row_of
+from ganaug.analysis.results import TOLD, read_table, row_of
 from ganaug.report.content import INTERVAL, MISSING, lost, number
+from ganaug.study.grid import Grid
 
 COLUMNS = ["augmentation", "backbone", "quantity", "size", "value", "ci_low", "ci_high", "p", "beyond", "note"]
 

@@ -9,7 +9,7 @@ import jinja2
 import yaml
 
 from ganaug.analysis.missing import add_argument, missing_files
-from ganaug.analysis.results import Grid, read_table
+from ganaug.analysis.results import read_table
 from ganaug.data import patients
 from ganaug.errors import UserError
 from ganaug.files import write_text
@@ -18,6 +18,7 @@ from ganaug.report import content, extras, growth, methods, record
 from ganaug.report.films import films
 from ganaug.report.missing import missing
 from ganaug.report.pictures import PICTURES
+from ganaug.study.grid import Grid
 
 HERE = Path(__file__).parent
 SVG_FIGURES = (

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from pathlib import Path
 
-from ganaug.analysis.results import Grid
 from ganaug.errors import UserError
 from ganaug.files import read_json
 from ganaug.layout import cell_folder, subset_folder
+from ganaug.study.grid import Grid
 
 # The long stages, in the order of the work, with the words to show for them.
 STAGES = {
