@@ -5,7 +5,7 @@
 # The next ordinary run does not, and makes their outputs again.
 
 from ganaug.layout import OF_INCOMPLETE
-from ganaug.overview.plan import job_name
+from ganaug.study.jobs import job_name
 
 REPORTING = ["check_lineage", "make_tables", "make_figure", "make_report"]
 OLD_REPORT = f"{RESULTS}/report.before.html"
