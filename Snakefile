@@ -39,7 +39,6 @@ include: "workflow/rules/external.smk"
 include: "workflow/rules/partial.smk"
 include: "workflow/rules/lineage.smk"
 include: "workflow/rules/analysis.smk"
-include: "workflow/rules/plan.smk"
 
 
 rule all:
@@ -54,7 +53,6 @@ onstart:
         make_beginnings()
         refuse_mixture()
         forget_asked()
-        write_plan()
         put_old_report_aside()
 
 

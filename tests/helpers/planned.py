@@ -1,5 +1,6 @@
 """A small study's plan and results with real files, for the tests of what is told from them."""
 
+import argparse
 import json
 import os
 import time
@@ -7,7 +8,9 @@ from pathlib import Path
 
 from ganaug.attempts import beside, here
 from ganaug.drivers import DRIVERS, started
+from ganaug.overview import plan
 from ganaug.overview.plan import Plan
+from ganaug.study.arguments import add_study
 from ganaug.study.jobs import Job
 
 STUDY = {
@@ -48,6 +51,13 @@ def job(root: Path, rule: str, after=(), gpus=1, threads=2, **wildcards) -> Job:
 
 def plan_of(root: Path, jobs: list[Job], **study) -> Plan:
     return Plan(root, STUDY | study, jobs, dict.fromkeys("abcd", 300))
+
+
+def plan_told(*words, with_images: bool = False) -> Plan:
+    """Of the study that the options of a command name."""
+    parser = argparse.ArgumentParser()
+    add_study(parser)
+    return plan.plan_of(parser.parse_args(list(map(str, words))), with_images)
 
 
 def finish(made: Job, size: int = 1000) -> None:

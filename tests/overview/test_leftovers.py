@@ -1,6 +1,5 @@
 """What no longer belongs to a study is listed, and nothing else; it is deleted when asked."""
 
-import argparse
 import os
 import re
 import shutil
@@ -14,11 +13,10 @@ from ganaug.attempts import beside
 from ganaug.cli import main
 from ganaug.files import written_whole
 from ganaug.overview.leftovers import leftovers, report
-from ganaug.overview.plan import Plan, plan_of
-from ganaug.study.arguments import add_study
+from ganaug.overview.plan import Plan
 from ganaug.study.jobs import Job
 from helpers.disks import make_read_only
-from helpers.planned import attempt, finish, write_driver
+from helpers.planned import attempt, finish, plan_told, write_driver
 
 STUDY = {
     "study": "lab",
@@ -58,9 +56,7 @@ def study(tmp_path, monkeypatch):
 
     def plan(**changes) -> Plan:
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY | changes))
-        parser = argparse.ArgumentParser()
-        add_study(parser)
-        return plan_of(parser.parse_args(["--configfile", "study.yaml"]), with_images=False)
+        return plan_told("--configfile", "study.yaml")
 
     return plan
 

@@ -21,10 +21,10 @@ rule check_lineage:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(30),
+        mem_mb=mem_mb("check_lineage"),
+        runtime=runtime("check_lineage"),
     params:
-        code=code("check_lineage"),
+        code=code_of("check_lineage"),
         results=study_folder,
         unfinished=unfinished,
     shell:
@@ -36,30 +36,8 @@ rule make_tables:
     input:
         lineage=LINEAGE,
         checked=f"{RESULTS}/cells/lineage.provenance.json",  # else results of a version without it would lack it for ever
-        predictions=lambda wildcards: all_cells("predictions.csv"),
-        histories=lambda wildcards: all_cells("history.csv"),
-        external=lambda wildcards: cells("predictions.csv", folder="external") if EXTERNAL else [],
-        external_images=f"{RESULTS}/external/images.csv" if EXTERNAL else [],
-        scored=lambda wildcards: (
-            there(
-                expand(
-                    f"{RESULTS}/synthetic/{SUBSET}/scored-{{backbone}}.csv",
-                    size=STUDY["sizes"],
-                    replicate=replicates(),
-                    backbone=STUDY["backbones"],
-                )
-            )
-            if "synthetic-only" in PROBES
-            else []
-        ),
-        splits=f"{RESULTS}/data/splits.csv",
-        test=f"{RESULTS}/data/test.csv",
-        problems=f"{RESULTS}/data/problems.csv",
-        subsets=subsets(f"subsets/{SUBSET}/train.csv") + subsets(f"subsets/{SUBSET}/validation.csv"),
-        fidelity=subsets(f"fidelity/{SUBSET}/fidelity.csv") if GENERATED else [],
-        curves=subsets(f"fidelity/{SUBSET}/curve.csv") if GENERATED else [],
-        memorisation=subsets(f"fidelity/{SUBSET}/memorisation.csv") if GENERATED else [],
-        training=subsets(f"gan/{SUBSET}/training.csv") if GENERATED else [],
+        results=lambda wildcards: also("make_tables", wildcards),
+        data=[f"{RESULTS}/data/{name}.csv" for name in ("splits", "test", "problems")],
         missing=UNFINISHED if INCOMPLETE else [],
     output:
         report(
@@ -77,12 +55,12 @@ rule make_tables:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(minutes("make_tables", 1)),
+        mem_mb=mem_mb("make_tables"),
+        runtime=runtime("make_tables"),
     params:
-        code=code("make_tables"),
-        settings=grid_settings("statistics", "splits.validation_share", ratio=STUDY["synthetic"]["ratio"]),
-        seed=seed("statistics"),
+        code=code_of("make_tables"),
+        settings=settings("make_tables"),
+        seed=seed("make_tables"),
         results=study_folder,
         unfinished=unfinished,
         tables=table_options,
@@ -93,7 +71,7 @@ rule make_tables:
 
 rule make_figure:
     input:
-        data=figure_data,
+        data=lambda wildcards: also("make_figure", wildcards),
         missing=UNFINISHED if INCOMPLETE else [],
     output:
         png=report(
@@ -108,11 +86,11 @@ rule make_figure:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(30),
+        mem_mb=mem_mb("make_figure"),
+        runtime=runtime("make_figure"),
     params:
-        code=code("make_figure"),
-        settings=figure_settings,
+        code=code_of("make_figure"),
+        settings=settings("make_figure"),
         results=study_folder,
         unfinished=unfinished,
     shell:
@@ -122,17 +100,9 @@ rule make_figure:
 
 rule make_report:
     input:
-        tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES),
-        figures=expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=FIGURES, suffix=["png", "svg"]),
-        leaks=subsets(f"subsets/{SUBSET}/leaks.json"),
-        sizes=f"{RESULTS}/data/sizes.csv",
-        # Each of them by name: of a job that failed or was interrupted nothing is left, and Snakemake would not look
-        # behind the older results that were made from what it had left before.
-        made=lambda wildcards: made(),
-        missing=UNFINISHED if INCOMPLETE else [],
-        data=[f"{RESULTS}/data/{name}" for name in ("near_copies.json", "problems.csv", "splits.csv")],
-        patients=f"{RESULTS}/data/manifest.csv" if DATA["groups"] else [],
-        external=[f"{RESULTS}/external/{name}.csv" for name in ("images", "problems", "left_out")] if EXTERNAL else [],
+        results=lambda wildcards: also("make_report", wildcards),
+        data=[f"{RESULTS}/data/{name}" for name in ("sizes.csv", "near_copies.json", "problems.csv", "splits.csv")],
+        missing=[UNFINISHED, f"{RESULTS}/tables/missing.csv"] if INCOMPLETE else [],
     output:
         report=report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
     log:
@@ -140,11 +110,11 @@ rule make_report:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(30),
+        mem_mb=mem_mb("make_report"),
+        runtime=runtime("make_report"),
     params:
-        code=code("make_report", templates()),
-        settings=report_settings,
+        code=code_of("make_report"),
+        settings=settings("make_report", tables=TABLES),
         results=study_folder,
         unfinished=unfinished,
     shell:

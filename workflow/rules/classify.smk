@@ -17,11 +17,11 @@ rule prepare_weights:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(30),
+        mem_mb=mem_mb("prepare_weights"),
+        runtime=runtime("prepare_weights"),
     params:
-        code=code("prepare_weights"),
-        settings=lambda wildcards: json.dumps(weights_of(wildcards.backbone), sort_keys=True),
+        code=code_of("prepare_weights"),
+        settings=settings("prepare_weights"),
         file=lambda wildcards, input: f"--file {quote(input.file)}" if input.file else "",
     shell:
         "python -m ganaug prepare_weights --settings {params.settings:q} {params.file} --weights {output.weights}"
@@ -39,20 +39,17 @@ rule check_backbone:
     priority: 100
     conda:
         "../../envs/ganaug.yaml"
-    threads: STUDY["threads"]["classifier"]
+    threads: threads_of(STUDY, "check_backbone")
     resources:
-        gpu=GPU,
-        mem_mb=scaled(PROCESS_MB),
-        runtime=scaled(30),
+        gpu=gpus_of(STUDY, "check_backbone"),
+        mem_mb=mem_mb("check_backbone"),
+        runtime=runtime("check_backbone"),
     params:
         # Of the trainings that wait for it: it runs again when they do, and its own change makes no result anew.
-        code=code("train_classifier"),
-        settings=settings(
-            *(f"classifier.{name}" for name in ("input_size", "batch", "precision", "tf32", "cudnn_benchmark")),
-            backbone=lambda wildcards: wildcards.backbone,
-        ),
-        threads=STUDY["threads"]["classifier"],
-        device=STUDY["device"],
+        code=code_of("check_backbone"),
+        settings=settings("check_backbone"),
+        threads=SETTINGS["threads"]["classifier"],
+        device=SETTINGS["device"],
     shell:
         "python -m ganaug check_backbone --settings {params.settings:q} --threads {params.threads}"
         " --device {params.device} --weights {input.weights} --report {output.report} --log {log}"
@@ -81,29 +78,23 @@ rule train_classifier:
         f"{RESULTS}/benchmarks/train_classifier/{CELL}.tsv"
     conda:
         "../../envs/ganaug.yaml"
-    threads: STUDY["threads"]["classifier"]
+    threads: threads_of(STUDY, "train_classifier")
     resources:
-        gpu=GPU,
-        mem_mb=scaled(largest_mb),
-        runtime=slot(minutes("train_classifier", STUDY["threads"]["classifier"], STUDY["sizes"][-1])),
+        gpu=gpus_of(STUDY, "train_classifier"),
+        mem_mb=mem_mb("train_classifier"),
+        runtime=runtime("train_classifier"),
         # It decides no byte, so it is no param: a change reruns nothing.
-        checkpoint_seconds=STUDY["classifier"]["checkpoint_seconds"],
+        checkpoint_seconds=SETTINGS["classifier"]["checkpoint_seconds"],
     params:
-        code=code("train_classifier"),
-        settings=settings(
-            "classifier",
-            without=["checkpoint_seconds"],
-            augmentation=base,
-            augmentation_settings=augmentation_settings,
-            backbone=lambda wildcards: wildcards.backbone,
-        ),
+        code=code_of("train_classifier"),
+        settings=settings("train_classifier"),
         # Not of the augmentation: all augmentations start from the same weights and draw the same batches.
-        seed=seed("classifier", "size", "replicate", "backbone"),
-        threads=STUDY["threads"]["classifier"],
-        device=STUDY["device"],
+        seed=seed("train_classifier"),
+        threads=SETTINGS["threads"]["classifier"],
+        device=SETTINGS["device"],
         synthetic=lambda wildcards, input: (
             f"--synthetic-images {input.synthetic_images} --synthetic-table {input.synthetic_table}"
-            if SYNTHETIC[base(wildcards)]
+            if synthetic_set(wildcards)
             else ""
         ),
         # Not an output: what a killed training has reached must outlive it.
@@ -132,16 +123,16 @@ rule score_synthetic:
         f"{RESULTS}/logs/score_synthetic/{SUBSET}/{{backbone}}.log",
     conda:
         "../../envs/ganaug.yaml"
-    threads: STUDY["threads"]["classifier"]
+    threads: threads_of(STUDY, "score_synthetic")
     resources:
-        gpu=GPU,
-        mem_mb=scaled(largest_mb),
-        runtime=scaled(minutes("score_synthetic", STUDY["threads"]["classifier"], STUDY["sizes"][-1])),
+        gpu=gpus_of(STUDY, "score_synthetic"),
+        mem_mb=mem_mb("score_synthetic"),
+        runtime=runtime("score_synthetic"),
     params:
-        code=code("score_images"),
-        settings=settings("classifier.precision", "classifier.tf32", "classifier.cudnn_benchmark"),
-        threads=STUDY["threads"]["classifier"],
-        device=STUDY["device"],
+        code=code_of("score_synthetic"),
+        settings=settings("score_synthetic"),
+        threads=SETTINGS["threads"]["classifier"],
+        device=SETTINGS["device"],
     shell:
         "python -m ganaug score_images --settings {params.settings:q} --threads {params.threads}"
         " --device {params.device} --model {input.model}"

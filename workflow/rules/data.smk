@@ -28,12 +28,12 @@ if PHANTOM:
         conda:
             "../../envs/ganaug.yaml"
         resources:
-            mem_mb=scaled(1000),
-            runtime=scaled(60),
+            mem_mb=mem_mb("make_phantoms"),
+            runtime=runtime("make_phantoms"),
         params:
-            code=code("make_phantoms"),
-            settings=settings("data.phantom"),
-            seed=seed("phantoms"),
+            code=code_of("make_phantoms"),
+            settings=settings("make_phantoms"),
+            seed=seed("make_phantoms"),
         shell:
             "python -m ganaug make_phantoms --settings {params.settings:q} --seed {params.seed}"
             " --out {output.folder} --provenance {output.provenance} --log {log}"
@@ -56,14 +56,11 @@ rule make_manifest:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(120),
+        mem_mb=mem_mb("make_manifest"),
+        runtime=runtime("make_manifest"),
     params:
-        code=code("make_manifest"),
-        settings=settings(
-            *("data.source", "data.classes", "data.max_bad_share", "data.near_copy_distance", "data.follow_links"),
-            *("data.not_films", "data.resolution"),
-        ),
+        code=code_of("make_manifest"),
+        settings=settings("make_manifest"),
         root=data_root,
         groups=lambda wildcards, input: f"--groups {quote(input.groups)}" if input.groups else "",
         listing=LISTING,
@@ -84,12 +81,12 @@ rule make_splits:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(10),
+        mem_mb=mem_mb("make_splits"),
+        runtime=runtime("make_splits"),
     params:
-        code=code("make_splits"),
-        settings=settings("splits.test_share"),
-        seed=seed("splits"),
+        code=code_of("make_splits"),
+        settings=settings("make_splits"),
+        seed=seed("make_splits"),
     shell:
         "python -m ganaug make_splits --settings {params.settings:q} --seed {params.seed}"
         " --manifest {input.manifest} --splits {output.splits} --provenance {output.provenance} --log {log}"
@@ -106,13 +103,11 @@ rule check_sizes:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(10),
+        mem_mb=mem_mb("check_sizes"),
+        runtime=runtime("check_sizes"),
     params:
-        code=code("check_sizes"),
-        settings=settings(
-            "splits.validation_share", sizes=lambda _: STUDY["sizes"], least_train=least_train, least_test=least_test
-        ),
+        code=code_of("check_sizes"),
+        settings=settings("check_sizes"),
     shell:
         "python -m ganaug check_sizes --settings {params.settings:q} --splits {input.splits}"
         " --sizes {output.sizes} --provenance {output.provenance} --log {log}"
@@ -133,11 +128,11 @@ rule make_test_set:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(set_mb),
-        runtime=scaled(60),
+        mem_mb=mem_mb("make_test_set"),
+        runtime=runtime("make_test_set"),
     params:
-        code=code("make_test_set"),
-        settings=settings("data.resolution", "data.classes"),
+        code=code_of("make_test_set"),
+        settings=settings("make_test_set"),
         root=data_root,
     shell:
         "python -m ganaug make_test_set --settings {params.settings:q} --splits {input.splits}"
@@ -165,13 +160,13 @@ rule make_subset:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(set_mb),
-        runtime=scaled(60),
+        mem_mb=mem_mb("make_subset"),
+        runtime=runtime("make_subset"),
     params:
-        code=code("make_subset"),
-        settings=settings("splits.validation_share", "data.resolution", "data.classes", size=size_of),
+        code=code_of("make_subset"),
+        settings=settings("make_subset"),
         # Not of the size: a smaller size is a part of the larger one.
-        seed=seed("subset", "replicate"),
+        seed=seed("make_subset"),
         root=data_root,
     shell:
         "python -m ganaug make_subset --settings {params.settings:q} --seed {params.seed}"
@@ -196,10 +191,10 @@ rule check_leaks:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(10),
+        mem_mb=mem_mb("check_leaks"),
+        runtime=runtime("check_leaks"),
     params:
-        code=code("check_leaks"),
+        code=code_of("check_leaks"),
     shell:
         "python -m ganaug check_leaks --train-table {input.train_table} --validation-table {input.validation_table}"
         " --test-table {input.test_table} --manifest {input.manifest} --near-copies {input.near_copies}"

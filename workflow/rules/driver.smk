@@ -11,6 +11,7 @@ import psutil
 
 from ganaug import attempts
 from ganaug.drivers import DRIVERS, lives, record, same_start, started
+from ganaug.imports import digest_of_all_stages
 from ganaug.joblog import why_failed
 
 POLL = 10  # seconds between looks at what is waited for
@@ -287,13 +288,11 @@ def trials_beside(due):
     storage a part is run without them: whether they are there is not seen from here."""
     if workflow.storage_settings.default_storage_provider or not any(job.rule.name == "train_gan" for job in due):
         return []
-    wanted = [f"{RESULTS}/weights/{backbone}.check.json" for backbone in STUDY["backbones"]]
-    wanted.append(f"{RESULTS}/fidelity/extractor.json")
-    planned = {below_results(path) for path in outputs_of(workflow.dag.jobs)}
-    jobs = [(path, jobs_before([path])[0][0]) for path in wanted if below_results(path) not in planned]
+    planned = outputs_of(workflow.dag.jobs)
     return [
-        {"name": job_name(job["rule"], job["wildcards"]), "rule": job["rule"], "output": path, "log": job["log"]}
-        for path, job in jobs
+        {"name": job.name, "rule": job.rule, "output": str(job.outputs[0]), "log": str(job.log)}
+        for job in jobs_of(STUDY)
+        if job.rule in ("check_backbone", "check_extractor") and str(job.outputs[0]) not in planned
     ]
 
 
@@ -324,16 +323,16 @@ def run_part(command):
     return heard
 
 
-if workflow.is_main_process:
+if MAIN:
     keep_to_squeue()
-# study.py only looks; and what a driver runs as a part of its own is no driver beside it.
-if workflow.is_main_process and not {"GANAUG_PLAN", "GANAUG_PART"} & os.environ.keys():
+# What a driver runs as a part of its own is no driver beside it.
+if MAIN and "GANAUG_PART" not in os.environ:
     ME = {
         "host": attempts.here(),
         "pid": os.getpid(),
         "started": started(os.getpid()),
         # What decides the results: a job of another study, setting or code is of no use to this driver.
-        "study": hashlib.sha256(json.dumps([STUDY, digest_of_all_stages()], sort_keys=True).encode()).hexdigest(),
+        "study": hashlib.sha256(json.dumps([SETTINGS, digest_of_all_stages()], sort_keys=True).encode()).hexdigest(),
     }
     MINE = DRIVERS / f"{ME['host']}-{ME['pid']}.json"
     os.environ.update(GANAUG_DRIVER=json.dumps(ME))

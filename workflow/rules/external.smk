@@ -24,16 +24,12 @@ if EXTERNAL:
         conda:
             "../../envs/ganaug.yaml"
         resources:
-            mem_mb=scaled(set_mb),
-            runtime=scaled(120),
+            mem_mb=mem_mb("make_external_set"),
+            runtime=runtime("make_external_set"),
         params:
-            code=code("make_external_set"),
-            settings=settings(
-                *("data.classes", "data.resolution", "data.max_bad_share", "data.not_films"),
-                source=lambda _: EXTERNAL["source"],
-                follow_links=lambda _: EXTERNAL["follow_links"],
-            ),
-            root=constant(EXTERNAL_ROOT),
+            code=code_of("make_external_set"),
+            settings=settings("make_external_set"),
+            root=lambda wildcards: EXTERNAL_ROOT,  # in a plain string Snakemake would expand braces
             listing=EXTERNAL_LISTING,
         shell:
             "python -m ganaug make_external_set --settings {params.settings:q} --data-root {params.root:q}"
@@ -53,16 +49,16 @@ if EXTERNAL:
             f"{RESULTS}/logs/score_external/{CELL}.log",
         conda:
             "../../envs/ganaug.yaml"
-        threads: STUDY["threads"]["classifier"]
+        threads: threads_of(STUDY, "score_external")
         resources:
-            gpu=GPU,
-            mem_mb=scaled(largest_mb),
-            runtime=scaled(minutes("score_external", STUDY["threads"]["classifier"], STUDY["sizes"][-1])),
+            gpu=gpus_of(STUDY, "score_external"),
+            mem_mb=mem_mb("score_external"),
+            runtime=runtime("score_external"),
         params:
-            code=code("score_images"),
-            settings=settings("classifier.precision", "classifier.tf32", "classifier.cudnn_benchmark"),
-            threads=STUDY["threads"]["classifier"],
-            device=STUDY["device"],
+            code=code_of("score_external"),
+            settings=settings("score_external"),
+            threads=SETTINGS["threads"]["classifier"],
+            device=SETTINGS["device"],
         shell:
             "python -m ganaug score_images --settings {params.settings:q} --threads {params.threads}"
             " --device {params.device} --model {input.model}"

@@ -9,7 +9,7 @@ localrules:
 
 rule check_init_from:
     input:
-        initial=of_the_user(STUDY["gan"]["init_from"], "gan.init_from"),
+        initial=of_the_user(SETTINGS["gan"]["init_from"], "gan.init_from"),
     output:
         report=f"{RESULTS}/gan/init_from.json",
     log:
@@ -18,15 +18,11 @@ rule check_init_from:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(PROCESS_MB),
-        runtime=scaled(30),
+        mem_mb=mem_mb("check_init_from"),
+        runtime=runtime("check_init_from"),
     params:
-        code=code("train_gan"),  # as in check_backbone
-        settings=settings(
-            "data.resolution",
-            *(f"gan.{name}" for name in ("latent", "mapping_layers", "channel_base", "channel_max")),
-            classes=lambda _: len(DATA["classes"] or [1, 2]),
-        ),
+        code=code_of("check_init_from"),  # as in check_backbone
+        settings=settings("check_init_from"),
     shell:
         "python -m ganaug check_init_from --settings {params.settings:q} --init-from {input.initial:q}"
         " --report {output.report} --log {log}"
@@ -34,11 +30,11 @@ rule check_init_from:
 
 rule train_gan:
     input:
-        fits=f"{RESULTS}/gan/init_from.json" if STUDY["gan"]["init_from"] else [],
+        fits=f"{RESULTS}/gan/init_from.json" if SETTINGS["gan"]["init_from"] else [],
         leaks=f"{RESULTS}/subsets/{SUBSET}/leaks.json",
         images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
-        initial=of_the_user(STUDY["gan"]["init_from"], "gan.init_from"),
+        initial=of_the_user(SETTINGS["gan"]["init_from"], "gan.init_from"),
     output:
         generator=f"{RESULTS}/gan/{SUBSET}/generator.safetensors",
         training_log=f"{RESULTS}/gan/{SUBSET}/training.csv",
@@ -53,21 +49,21 @@ rule train_gan:
     retries: SLOTS
     conda:
         "../../envs/ganaug.yaml"
-    threads: SHARES * STUDY["threads"]["gan"]
+    threads: threads_of(STUDY, "train_gan")
     resources:
-        gpu=SHARES * GPU,
-        mem_mb=scaled_but_for_slots(gan_mb, f"{RESULTS}/logs/train_gan/{SUBSET}.log"),
-        runtime=slot(minutes("train_gan", SHARES * STUDY["threads"]["gan"])),
+        gpu=gpus_of(STUDY, "train_gan"),
+        mem_mb=mem_mb("train_gan"),
+        runtime=runtime("train_gan"),
         # No param: it decides nothing of the outputs, and a change reruns nothing.
-        checkpoint_seconds=STUDY["gan"]["checkpoint_seconds"],
+        checkpoint_seconds=SETTINGS["gan"]["checkpoint_seconds"],
     params:
-        code=code("train_gan"),
+        code=code_of("train_gan"),
         launcher=launcher(),
-        settings=settings("gan", without=["init_from", "gpus", "checkpoint_seconds"]),
+        settings=settings("train_gan"),
         initial=lambda wildcards, input: f"--init-from {quote(input.initial)}" if input.initial else "",
-        seed=seed("gan", "size", "replicate"),
-        threads=STUDY["threads"]["gan"],
-        device=STUDY["device"],
+        seed=seed("train_gan"),
+        threads=SETTINGS["threads"]["gan"],
+        device=SETTINGS["device"],
         # Not an output: what a killed training has reached must outlive it.
         checkpoints=f"{RESULTS}/checkpoints/gan/{SUBSET}",
     shell:
@@ -94,17 +90,17 @@ rule sample_gan:
     priority: 10
     conda:
         "../../envs/ganaug.yaml"
-    threads: STUDY["threads"]["gan"]
+    threads: threads_of(STUDY, "sample_gan")
     resources:
-        gpu=GPU,
-        mem_mb=scaled(packed_mb),
-        runtime=scaled(minutes("sample_gan", STUDY["threads"]["gan"])),
+        gpu=gpus_of(STUDY, "sample_gan"),
+        mem_mb=mem_mb("sample_gan"),
+        runtime=runtime("sample_gan"),
     params:
-        code=code("sample_gan"),
-        settings=settings("synthetic.truncation_psi", ratio=ratio_of),
-        seed=seed("synthetic", "size", "replicate"),
-        threads=STUDY["threads"]["gan"],
-        device=STUDY["device"],
+        code=code_of("sample_gan"),
+        settings=settings("sample_gan"),
+        seed=seed("sample_gan"),
+        threads=SETTINGS["threads"]["gan"],
+        device=SETTINGS["device"],
     shell:
         "python -m ganaug sample_gan --settings {params.settings:q} --seed {params.seed} --threads {params.threads}"
         " --device {params.device} --generator {input.generator} --table {input.table}"
@@ -130,10 +126,10 @@ rule check_synthetic:
     conda:
         "../../envs/ganaug.yaml"
     resources:
-        mem_mb=scaled(set_mb),
-        runtime=scaled(30),
+        mem_mb=mem_mb("check_synthetic"),
+        runtime=runtime("check_synthetic"),
     params:
-        code=code("check_synthetic"),
+        code=code_of("check_synthetic"),
     shell:
         "python -m ganaug check_synthetic --gan-provenance {input.gan} --synthetic-images {input.images}"
         " --train-images {input.train_images} --train-table {input.train_table}"
@@ -144,7 +140,7 @@ rule check_synthetic:
 
 rule check_extractor:
     input:
-        weights=f"{RESULTS}/weights/{EXTRACTOR}.safetensors",
+        weights=f"{RESULTS}/weights/{STUDY.extractor}.safetensors",
     output:
         report=f"{RESULTS}/fidelity/extractor.json",
     log:
@@ -152,16 +148,16 @@ rule check_extractor:
     priority: 100
     conda:
         "../../envs/ganaug.yaml"
-    threads: STUDY["threads"]["fidelity"]
+    threads: threads_of(STUDY, "check_extractor")
     resources:
-        gpu=GPU,
-        mem_mb=scaled(PROCESS_MB),
-        runtime=scaled(30),
+        gpu=gpus_of(STUDY, "check_extractor"),
+        mem_mb=mem_mb("check_extractor"),
+        runtime=runtime("check_extractor"),
     params:
-        code=code("measure_fidelity"),  # as in check_backbone
-        settings=settings("fidelity.extractor", "fidelity.input_size"),
-        threads=STUDY["threads"]["fidelity"],
-        device=STUDY["device"],
+        code=code_of("check_extractor"),  # as in check_backbone
+        settings=settings("check_extractor"),
+        threads=SETTINGS["threads"]["fidelity"],
+        device=SETTINGS["device"],
     shell:
         "python -m ganaug check_extractor --settings {params.settings:q} --threads {params.threads}"
         " --device {params.device} --weights {input.weights} --report {output.report} --log {log}"
@@ -170,7 +166,7 @@ rule check_extractor:
 rule measure_fidelity:
     input:
         extractor=f"{RESULTS}/fidelity/extractor.json",
-        weights=f"{RESULTS}/weights/{EXTRACTOR}.safetensors",
+        weights=f"{RESULTS}/weights/{STUDY.extractor}.safetensors",
         real_images=f"{RESULTS}/subsets/{SUBSET}/train.npy",
         real_table=f"{RESULTS}/subsets/{SUBSET}/train.csv",
         synthetic_images=f"{RESULTS}/synthetic/{SUBSET}/images.npy",
@@ -192,17 +188,17 @@ rule measure_fidelity:
         f"{RESULTS}/benchmarks/measure_fidelity/{SUBSET}.tsv"
     conda:
         "../../envs/ganaug.yaml"
-    threads: STUDY["threads"]["fidelity"]
+    threads: threads_of(STUDY, "measure_fidelity")
     resources:
-        gpu=GPU,
-        mem_mb=scaled(packed_mb),
-        runtime=scaled(minutes("measure_fidelity", STUDY["threads"]["fidelity"])),
+        gpu=gpus_of(STUDY, "measure_fidelity"),
+        mem_mb=mem_mb("measure_fidelity"),
+        runtime=runtime("measure_fidelity"),
     params:
-        code=code("measure_fidelity"),
-        settings=settings("fidelity"),
-        seed=seed("fidelity", "size", "replicate"),
-        threads=STUDY["threads"]["fidelity"],
-        device=STUDY["device"],
+        code=code_of("measure_fidelity"),
+        settings=settings("measure_fidelity"),
+        seed=seed("measure_fidelity"),
+        threads=SETTINGS["threads"]["fidelity"],
+        device=SETTINGS["device"],
     shell:
         "python -m ganaug measure_fidelity --settings {params.settings:q} --seed {params.seed}"
         " --threads {params.threads} --device {params.device} --weights {input.weights}"

@@ -1,51 +1,19 @@
 # What the study asks of every job whose results the tables come from, for the check that these are of this study
-# (ganaug/analysis/lineage.py). The rules are asked, so that nothing is written here that they know.
+# (ganaug/analysis/lineage.py).
 
 import functools
 
-ASKED = Path(".snakemake", "asked", STUDY["study"])
+from ganaug.study.jobs import asked_of, record_of
+
+ASKED = Path(".snakemake", "asked", SETTINGS["study"])
 LINEAGE = f"{RESULTS}/cells/lineage.json"
 
 
 @functools.cache
 def asked_jobs():
     """A record per job with a provenance that comes before the tables, those that are known to be missing left out."""
-    rules = [rule.name for rule in workflow.rules]
-    jobs = [asked_of(job, inputs) for job, inputs in jobs_before(made() + scored())]
-    return sorted(filter(None, jobs), key=lambda job: (rules.index(job["rule"]), job["provenance"]))
-
-
-def scored():
-    """What says how images were scored by networks that are of other images."""
-    path = f"synthetic/{SUBSET}/scored-{{backbone}}.provenance.json"
-    files = subsets(path, backbone=STUDY["backbones"]) if "synthetic-only" in PROBES else []
-    return files + (cells("provenance.json", folder="external") if EXTERNAL else [])
-
-
-def asked_of(job, inputs):
-    """What the rules ask for, of a job as `jobs_before` has it; None for a job without a provenance."""
-    outputs = [below_results(path) for path in job["outputs"]]
-    provenance = next((path for path in outputs if path.endswith("provenance.json")), None)
-    if provenance is None or f"{RESULTS}/{provenance}" in MISSING:
-        return None
-    ours, wildcards = workflow.get_rule(job["rule"]), Wildcards(fromdict=job["wildcards"])
-
-    def param(name):
-        value = ours.params[name] if name in ours.params.keys() else None
-        return value(wildcards) if callable(value) else value
-
-    return {
-        "name": job_name(job["rule"], job["wildcards"]),
-        "rule": job["rule"],
-        "provenance": provenance,
-        "outputs": outputs,
-        "inputs": [below_results(path) for path in inputs if f"{RESULTS}/" in path],
-        "given": [path for path in inputs if f"{RESULTS}/" not in path],
-        "settings": json.loads(param("settings") or "{}"),
-        "seed": param("seed"),
-        "code": param("code"),
-        "listing": param("listing") or None,
-    }
+    listings = {"make_manifest": LISTING} | ({"make_external_set": EXTERNAL_LISTING} if EXTERNAL else {})
+    return [job for job in asked_of(STUDY, listings) if f"{RESULTS}/{job['provenance']}" not in MISSING]
 
 
 def below_results(path):
@@ -62,15 +30,11 @@ def asked_file():
     told = {"jobs": asked_jobs()}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     path = ASKED / f"{digest}.json"
-    if workflow.is_main_process:
-        try:
-            if not path.is_file():
-                write_json(path, told)
-            elif Path(LINEAGE).is_file() and last_asked() != digest:
-                path.touch()
-        except (OSError, UserError):
-            if "GANAUG_PLAN" not in os.environ:  # study.py looks at a folder that may be a colleague's
-                raise
+    if MAIN:
+        if not path.is_file():
+            write_json(path, told)
+        elif Path(LINEAGE).is_file() and last_asked() != digest:
+            path.touch()
     return local(str(path))
 
 
@@ -105,10 +69,9 @@ def refuse_mixture():
 
 def asked_of_analysis():
     """What is asked for of the check and of the tables: that they are of what lies there."""
-    check = {"rule": "check_lineage", "wildcards": {}, "outputs": [LINEAGE, f"{RESULTS}/cells/lineage.provenance.json"]}
-    written = expand(f"{RESULTS}/tables/{{file}}", file=[*(f"{name}.csv" for name in TABLES), "provenance.json"])
-    tables = {"rule": "make_tables", "wildcards": {}, "outputs": written}
-    return [asked_of(check, [asked_file()]), asked_of(tables, [LINEAGE])]
+    check = record_of(STUDY, job_of(STUDY, "check_lineage", {}), {}) | {"given": [asked_file()]}
+    tables = record_of(STUDY, job_of(STUDY, "make_tables", {}), {}) | {"inputs": ["cells/lineage.json"]}
+    return [check, tables]
 
 
 def outputs_of(jobs):

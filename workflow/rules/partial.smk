@@ -5,7 +5,6 @@
 # The next ordinary run does not, and makes their outputs again.
 
 from ganaug.layout import OF_INCOMPLETE
-from ganaug.study.jobs import job_name
 
 REPORTING = ["check_lineage", "make_tables", "make_figure", "make_report"]
 OLD_REPORT = f"{RESULTS}/report.before.html"
@@ -99,13 +98,17 @@ def report_what_is_there():
     try:
         jobs = unfinished_jobs()
         lost = {output for job in jobs for output in job["outputs"]}
-        trained = all_cells("predictions.csv")
-        found = {"classifiers": [len(set(trained) - lost), len(trained)], "jobs": jobs}
+        trained = {
+            f"{RESULTS}/cells/{CELL}/predictions.csv".format(**job.wildcards): job.wildcards["augmentation"]
+            for job in jobs_of(STUDY)
+            if job.rule == "train_classifier"
+        }
+        found = {"classifiers": [len(trained.keys() - lost), len(trained)], "jobs": jobs}
         write_json(UNFINISHED, config | {"unfinished": found})
         broken = [job.rule.name for job in failed_jobs() if job.rule.name in REPORTING]
         if broken:
             print(f"\nNo partial report: {broken[0]} itself failed.", file=sys.stderr)
-        elif not set(cells("predictions.csv")) - lost:
+        elif not any(trained[path] in STUDY.grid.augmentations for path in trained.keys() - lost):
             print("\nNo partial report: no classifier of the comparison is there yet.", file=sys.stderr)
         elif subprocess.run(partial_command(), env=os.environ | {"GANAUG_PART": "yes"}).returncode:
             print(f"\nNo partial report could be made: see above. What is missing: {UNFINISHED}", file=sys.stderr)

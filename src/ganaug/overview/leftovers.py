@@ -194,6 +194,6 @@ def delete(path: Path, results: Path) -> None:
             parent.rmdir()
     except OSError as error:
         raise UserError(
-            f"{error.filename or path} can't be removed: {error.strerror}; the leftovers that are listed before it are "
+            f"{path} can't be removed: {error.strerror}; the leftovers that are listed before it are "
             "removed, the others are there"
         ) from None

@@ -3,37 +3,41 @@
 from collections.abc import Callable
 from functools import cache
 
+from ganaug import attempts
 from ganaug.overview.guesses import gan_megabytes, guess
-from ganaug.study.jobs import gpus_of, threads_of
+from ganaug.study.jobs import gpus_of, job_of, threads_of
 from ganaug.study.model import Study
 from ganaug.study.rules import Wildcards
 
 PROCESS_MB = 4000  # of a process with PyTorch and a small network, beside its images
+MOST_TIMES = 3  # as much as at the first attempt
 SLOT = 1440  # minutes at most of a job that goes on where its last attempt ended
 
 
 class Needs:
-    """Memory and time of a study's jobs, at their first attempt.
+    """Memory and time of a study's jobs. Both grow with the attempts, up to the third.
 
     images: of each class, before the split. Empty in a job on a node: the main process has reckoned for it.
+    records_are_here: whether the records of attempts lie on a file system that jobs share with the main process.
     """
 
-    def __init__(self, study: Study, images: dict[str, int]):
-        self.study, self.images = study, images
+    def __init__(self, study: Study, images: dict[str, int], records_are_here: bool = True):
+        self.study, self.images, self.records_are_here = study, images, records_are_here
         self.minutes_of_cell = cache(self._minutes_of_cell)
 
-    def megabytes(self, rule: str, wildcards: Wildcards) -> int:
+    def megabytes(self, rule: str, wildcards: Wildcards, attempt: int = 1) -> int:
+        """attempt: counts from 1. An attempt of a GAN training that a signal has ended has lacked nothing."""
+        lacking = attempt - 1
+        if rule == "train_gan" and self.records_are_here:
+            lacking = attempts.lacking(job_of(self.study, rule, wildcards).log, lacking)
         amount = MEGABYTES[rule]
-        return amount(self, wildcards) if callable(amount) else amount
+        return (amount(self, wildcards) if callable(amount) else amount) * min(1 + lacking, MOST_TIMES)
 
-    def minutes(self, rule: str, wildcards: Wildcards) -> int:
-        if rule in MINUTES:
-            return MINUTES[rule]
-        cell = dict(wildcards)
-        if rule in OF_THE_LARGEST:
-            cell["size"] = self.largest
-        minutes = self.minutes_of_cell(rule, *cell.items())
-        return min(SLOT, minutes) if rule in IN_SLOTS else minutes
+    def minutes(self, rule: str, wildcards: Wildcards, attempt: int = 1) -> int:
+        """attempt: counts from 1. A job that goes on where its last attempt ended needs no more time."""
+        cell = wildcards | ({"size": self.largest} if rule in OF_THE_LARGEST else {})
+        minutes = MINUTES[rule] if rule in MINUTES else self.minutes_of_cell(rule, *cell.items())
+        return min(SLOT, minutes) if rule in IN_SLOTS else minutes * min(attempt, MOST_TIMES)
 
     def _minutes_of_cell(self, rule: str, *cell: tuple[str, str]) -> int:
         """Half an hour and three times what is guessed."""
