@@ -12,7 +12,6 @@ import torch
 from ganaug import cli
 from ganaug.attempts import beside
 from ganaug.study import jobs as studied
-from ganaug.study.rules import RULES
 from helpers.forks import fork, redirect
 from helpers.planned import plan_told
 
@@ -31,6 +30,7 @@ STAGES = [
     ),
     "make_report",
 ]
+RULES = {"score_synthetic": "score_images", "score_external": "score_images"}  # whose stage has another name
 # Folders that hold raw images: a link in one of them would lead out of the data root.
 RAW = ("phantoms", "radiographs", "elsewhere", "spare")
 # What tells times, or where and by which commit it was made.
@@ -48,7 +48,7 @@ def load_everything() -> None:
 def jobs(study: Path) -> dict[str, studied.Job]:
     """By stage, the first job of a finished study."""
     found = plan_told("--configfile", study / "study.yaml").jobs
-    return {RULES[job.rule].stage or job.rule: job for job in reversed(found)}
+    return {RULES.get(job.rule, job.rule): job for job in reversed(found)}
 
 
 class Job:
