@@ -152,7 +152,7 @@ def _value(text: str) -> object:
 
 
 def _yaml_of_texts(text: str) -> object:
-    return yaml.load(text, Loader=yaml.BaseLoader)
+    return yaml.load(text, Loader=yaml.BaseLoader)  # makes lists, blocks and texts, and nothing else
 
 
 def _refuse_unfit(settings: dict, where: str) -> None:
