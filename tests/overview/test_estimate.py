@@ -140,8 +140,9 @@ def test_jobs_that_share_a_gpu_take_their_part_of_its_hours(lab):
     begun, before = (costs(plan, sharing=4)[0], shared[0])
     assert begun.used.gpu == pytest.approx(1 / 4)
     assert begun.left.gpu == pytest.approx(max(0, before.left.gpu - 1 / 4))
-    with pytest.raises(UserError, match="--per-gpu 0"):
-        report(plan, sharing=0)
+    for wrong, message in (({"sharing": 0}, "--per-gpu 0"), ({"gpus": -1}, "--gpus -1"), ({"cores": 0}, "--cores 0")):
+        with pytest.raises(UserError, match=message):
+            report(plan, **wrong)
 
 
 def test_a_guess_follows_the_settings_of_the_cell(lab):

@@ -32,6 +32,10 @@ def report(plan: Plan, gpus: int | None = None, cores: int | None = None, sharin
     """sharing: jobs that share a GPU."""
     if sharing < 1:
         raise UserError(f"--per-gpu {sharing}: at least one job has a GPU")
+    if gpus is not None and gpus < 0:
+        raise UserError(f"--gpus {gpus}: write 0 for none, or how many")
+    if cores is not None and cores < 1:
+        raise UserError(f"--cores {cores}: at least one core is needed")
     on_gpus = gpus_used(plan) if gpus is None else gpus > 0
     found = costs(plan, on_gpus, sharing)
     rows = [("stage", "jobs", "each takes", "GPU time", "CPU time", "disk", "from")]
