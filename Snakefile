@@ -36,7 +36,6 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/gan.smk"
 include: "workflow/rules/classify.smk"
 include: "workflow/rules/external.smk"
-include: "workflow/rules/partial.smk"
 include: "workflow/rules/lineage.smk"
 include: "workflow/rules/analysis.smk"
 
@@ -52,13 +51,16 @@ onstart:
         take_over()
         make_beginnings()
         refuse_mixture()
-        forget_asked()
-        put_old_report_aside()
+        forget_asked(STUDY, Path(asked_file()))
 
 
 onsuccess:
-    end_whole()
+    from ganaug.overview.partial import after_success  # pandas comes with it, which jobs need not load
+
+    after_success(STUDY, LISTINGS)
 
 
 onerror:
-    report_what_is_there()
+    from ganaug.overview.partial import after_failure
+
+    after_failure(STUDY, LISTINGS, Path(log))

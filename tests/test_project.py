@@ -125,11 +125,16 @@ def test_every_path_that_a_document_names_exists(name):
 
 
 @pytest.mark.parametrize(
-    ("script", "made"), [("config/make_readme.py", "config/README.md"), ("envs/make_conda.py", "envs/ganaug.yaml")]
+    ("script", "made"),
+    [
+        ("config/make_readme.py", "config/README.md"),
+        ("envs/make_conda.py", "envs/ganaug.yaml"),
+        ("workflow/report/make_captions.py", "workflow/report/figure.rst"),
+    ],
 )
 def test_made_files_are_up_to_date(script, made, tmp_path):
     """Made in a copy of what the scripts read."""
-    for folder in ("config", "envs", "workflow/schemas"):
+    for folder in ("config", "envs", "workflow/schemas", "workflow/report"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     (tmp_path / "src").symlink_to(ROOT / "src")
     subprocess.run([sys.executable, script], cwd=tmp_path, check=True)

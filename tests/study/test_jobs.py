@@ -7,7 +7,8 @@ import shlex
 import pytest
 import yaml
 
-from ganaug.study.jobs import asked_of, jobs_of, seed_of, settings_of
+from ganaug.study.asked import asked_of
+from ganaug.study.jobs import jobs_of, seed_of, settings_of
 from ganaug.study.resources import Needs
 from helpers.running import dry_run
 from helpers.studies import study_of

@@ -10,11 +10,10 @@ localrules:
 
 rule check_lineage:
     input:
-        provenance=lambda wildcards: [f"{RESULTS}/{job['provenance']}" for job in asked_jobs()],
+        provenance=lambda wildcards: next(job.inputs for job in jobs_of(STUDY) if job.rule == "check_lineage"),
         asked=lambda wildcards: asked_file(),
-        missing=UNFINISHED if INCOMPLETE else [],
     output:
-        report=LINEAGE,
+        report=f"{RESULTS}/cells/lineage.json",
         provenance=f"{RESULTS}/cells/lineage.provenance.json",
     log:
         f"{RESULTS}/logs/check_lineage.log",
@@ -26,19 +25,17 @@ rule check_lineage:
     params:
         code=code_of("check_lineage"),
         results=study_folder,
-        unfinished=unfinished,
     shell:
-        "python -m ganaug check_lineage --results {params.results} --asked {input.asked} {params.unfinished}"
+        "python -m ganaug check_lineage --results {params.results} --asked {input.asked}"
         " --report {output.report} --provenance {output.provenance} --log {log}"
 
 
 rule make_tables:
     input:
-        lineage=LINEAGE,
+        lineage=f"{RESULTS}/cells/lineage.json",
         checked=f"{RESULTS}/cells/lineage.provenance.json",  # else results of a version without it would lack it for ever
         results=lambda wildcards: also("make_tables", wildcards),
         data=[f"{RESULTS}/data/{name}.csv" for name in ("splits", "test", "problems")],
-        missing=UNFINISHED if INCOMPLETE else [],
     output:
         report(
             f"{RESULTS}/tables/summary.csv",
@@ -46,7 +43,7 @@ rule make_tables:
             category="Results",
             labels={"table": "summary"},
         ),
-        *expand(f"{RESULTS}/tables/{{table}}.csv", table=[name for name in TABLES if name != "summary"]),
+        *expand(f"{RESULTS}/tables/{{table}}.csv", table=[name for name in tables_of(STUDY.parts()) if name != "summary"]),
         provenance=f"{RESULTS}/tables/provenance.json",
     log:
         f"{RESULTS}/logs/make_tables.log",
@@ -62,17 +59,15 @@ rule make_tables:
         settings=settings("make_tables"),
         seed=seed("make_tables"),
         results=study_folder,
-        unfinished=unfinished,
         tables=table_options,
     shell:
         "python -m ganaug make_tables --settings {params.settings:q} --seed {params.seed} --results {params.results}"
-        " --lineage {input.lineage} {params.unfinished} {params.tables} --provenance {output.provenance} --log {log}"
+        " --lineage {input.lineage} {params.tables} --provenance {output.provenance} --log {log}"
 
 
 rule make_figure:
     input:
         data=lambda wildcards: also("make_figure", wildcards),
-        missing=UNFINISHED if INCOMPLETE else [],
     output:
         png=report(
             f"{RESULTS}/figures/{{figure}}.png",
@@ -92,17 +87,15 @@ rule make_figure:
         code=code_of("make_figure"),
         settings=settings("make_figure"),
         results=study_folder,
-        unfinished=unfinished,
     shell:
         "python -m ganaug make_figure --figure {wildcards.figure} --settings {params.settings:q}"
-        " --results {params.results} {params.unfinished} --png {output.png} --svg {output.svg} --log {log}"
+        " --results {params.results} --png {output.png} --svg {output.svg} --log {log}"
 
 
 rule make_report:
     input:
         results=lambda wildcards: also("make_report", wildcards),
         data=[f"{RESULTS}/data/{name}" for name in ("sizes.csv", "near_copies.json", "problems.csv", "splits.csv")],
-        missing=[UNFINISHED, f"{RESULTS}/tables/missing.csv"] if INCOMPLETE else [],
     output:
         report=report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
     log:
@@ -114,9 +107,8 @@ rule make_report:
         runtime=runtime("make_report"),
     params:
         code=code_of("make_report"),
-        settings=settings("make_report", tables=TABLES),
+        settings=settings("make_report"),
         results=study_folder,
-        unfinished=unfinished,
     shell:
-        "python -m ganaug make_report --settings {params.settings:q} --results {params.results} {params.unfinished}"
+        "python -m ganaug make_report --settings {params.settings:q} --results {params.results}"
         " --report {output.report} --log {log}"

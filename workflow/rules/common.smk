@@ -1,11 +1,9 @@
 # What all rules share: the checked study, its grid, and how a stage is called.
 
 import contextlib
-import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from shlex import quote
@@ -24,16 +22,16 @@ if str(ROOT / "src") not in sys.path:
 
 from ganaug.classify.augmentations import ALL, AUGMENTATIONS
 from ganaug.config import load_schema, resolve
-from ganaug.data.listing import listing_digest
 from ganaug.errors import UserError
-from ganaug.files import check_folder, read_json, write_json
+from ganaug.files import check_folder, write_json
 from ganaug.layout import CELL, FOLDERS, SUBSET
 from ganaug.provenance import git_commit
+from ganaug.study.figures import figures_of
+from ganaug.study.images import listings_of
 from ganaug.study.jobs import (
     code_of,
     gpus_of,
     job_name,
-    job_of,
     jobs_of,
     processes_of,
     seed_of,
@@ -41,9 +39,9 @@ from ganaug.study.jobs import (
     threads_of,
 )
 from ganaug.study.model import Study
-from ganaug.study.outputs import figures_of, tables_of
 from ganaug.study.resources import Needs
 from ganaug.study.rules import RULES
+from ganaug.study.tables import tables_of
 
 MAIN = workflow.is_main_process  # the process that plans the study, and none of a job
 
@@ -57,25 +55,12 @@ def told_in_words():
         raise WorkflowError(str(error)) from None
 
 
-def listing(root, source, classes, follow_links, known=()):
-    """What a data root holds, for a param: an image added, removed or changed is seen in it.
-
-    Only the main process compares it. A job on a node need not look at all images again.
-    """
-    cache = Path(".snakemake", "images", hashlib.sha256(os.path.abspath(root).encode()).hexdigest()[:16] + ".json")
-    return listing_digest(Path(root), source, classes, follow_links, cache, known) if MAIN else ""
-
-
 with told_in_words():
-    if "unfinished" in config and "GANAUG_PART" not in os.environ:
-        raise UserError("unfinished: no setting of a study; the workflow gives it to itself")
-    given = {name: value for name, value in config.items() if name != "unfinished"}
     schema = load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml")
-    STUDY = Study(resolve(given, schema, {name: AUGMENTATIONS[name].synthetic for name in AUGMENTATIONS}))
+    STUDY = Study(resolve(config, schema, {name: AUGMENTATIONS[name].synthetic for name in AUGMENTATIONS}))
     SETTINGS, RESULTS, PHANTOM, EXTERNAL = STUDY.settings, STUDY.results, STUDY.phantom, STUDY.settings["external_test"]
-    DATA = SETTINGS["data"]
-    LISTING = "" if PHANTOM else listing(STUDY.data_root, DATA["source"], DATA["classes"], DATA["follow_links"])
-    IMAGES = STUDY.images_by_class if MAIN else {}  # a job on a node has been given what was reckoned with
+    # A job on a node need not look at all images again: it has been given what was reckoned with.
+    LISTINGS, IMAGES = (listings_of(STUDY), STUDY.images_by_class) if MAIN else ({}, {})
     for folder in FOLDERS if MAIN else ():  # Snakemake itself fails on a file, and its jobs on a link to nothing
         check_folder(Path(RESULTS, folder))
 
@@ -83,13 +68,6 @@ with told_in_words():
 os.environ.update(GANAUG_SCRATCH=SETTINGS["scratch"] or "")
 if MAIN:  # for jobs that a profile hands it to, since they run outside of the checkout
     os.environ.update(GANAUG_COMMIT=git_commit() or "")
-
-# Not a setting: the run that makes the report of an incomplete study is told by it what is missing (partial.smk).
-INCOMPLETE = config.get("unfinished")
-UNFINISHED = f"{RESULTS}/unfinished.json"
-MISSING = {output for job in INCOMPLETE["jobs"] for output in job["outputs"]} if INCOMPLETE else set()
-TABLES = tables_of(STUDY) + (["missing"] if INCOMPLETE else [])
-FIGURES = figures_of(STUDY)
 
 
 wildcard_constraints:
@@ -101,9 +79,9 @@ wildcard_constraints:
     figure=r"[a-z_]+",
 
 
-def settings(rule, **more):
-    """A params function: the settings that a rule's stage reads, and `more`, as JSON."""
-    return lambda wildcards: json.dumps(settings_of(STUDY, rule, dict(wildcards.items())) | more, sort_keys=True)
+def settings(rule):
+    """A params function: the settings that a rule's stage reads, as JSON."""
+    return lambda wildcards: json.dumps(settings_of(STUDY, rule, dict(wildcards.items())), sort_keys=True)
 
 
 def seed(rule):
@@ -112,9 +90,8 @@ def seed(rule):
 
 
 def also(rule, wildcards):
-    """Files of the study that a rule's job reads beside those that the rule names; none that is known to be missing."""
-    files = [f"{RESULTS}/{path}" for path in RULES[rule].also(STUDY, dict(wildcards.items()))]
-    return [path for path in files if path not in MISSING]
+    """Files of the study that a rule's job reads beside those that the rule names."""
+    return [f"{RESULTS}/{path}" for path in RULES[rule].also(STUDY, dict(wildcards.items()))]
 
 
 def synthetic_set(wildcards):
@@ -159,36 +136,10 @@ def table_options(wildcards, output):
     return " ".join(f"--{Path(path).stem.replace('_', '-')} {path}" for path in output if path.endswith(".csv"))
 
 
-def unfinished(wildcards):
-    """The option that tells a stage of an incomplete study what is missing."""
-    return f"--unfinished {quote(UNFINISHED)}" if INCOMPLETE else ""
-
-
 def targets():
     """What a study ends with."""
     return [
         f"{RESULTS}/report.html",
-        *expand(f"{RESULTS}/tables/{{table}}.csv", table=TABLES),
-        *expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=FIGURES, suffix=["png", "svg"]),
+        *expand(f"{RESULTS}/tables/{{table}}.csv", table=tables_of(STUDY.parts())),
+        *expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=figures_of(STUDY.parts()), suffix=["png", "svg"]),
     ]
-
-
-def print_summary():
-    """The study's newest summary table on the terminal."""
-    summary = Path(RESULTS, "tables", "summary.csv")
-    if summary.is_file():
-        command = [sys.executable, "-m", "ganaug", "print_summary", "--summary", summary]
-        command += ["--log", f"{RESULTS}/logs/print_summary.log"]
-        command += ["--unfinished", UNFINISHED] if Path(UNFINISHED).is_file() else []
-        subprocess.run(command, check=True)
-        lacking = (
-            f", of what there is. What is missing: {RESULTS}/tables/missing.csv" if Path(UNFINISHED).is_file() else ""
-        )
-        print(f"\nReport: {RESULTS}/report.html{lacking}")
-        if not PHANTOM:
-            films = (
-                "shows films (report.images: false makes one without)"
-                if SETTINGS["report"]["images"]
-                else "shows no film"
-            )
-            print(f"Before it is passed on: the page {films}; the folders beside it hold films and name their files.")

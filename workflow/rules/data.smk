@@ -42,7 +42,7 @@ if PHANTOM:
 rule make_manifest:
     input:
         phantoms=f"{RESULTS}/data/phantoms" if PHANTOM else [],
-        groups=of_the_user(DATA["groups"], "data.groups"),
+        groups=of_the_user(SETTINGS["data"]["groups"], "data.groups"),
     output:
         manifest=f"{RESULTS}/data/manifest.csv",
         problems=f"{RESULTS}/data/problems.csv",
@@ -63,7 +63,7 @@ rule make_manifest:
         settings=settings("make_manifest"),
         root=data_root,
         groups=lambda wildcards, input: f"--groups {quote(input.groups)}" if input.groups else "",
-        listing=LISTING,
+        listing=LISTINGS.get("make_manifest", ""),
     shell:
         "python -m ganaug make_manifest --settings {params.settings:q} --data-root {params.root:q} {params.groups}"
         " --manifest {output.manifest} --problems {output.problems}"

@@ -3,8 +3,10 @@
 # are cancelled or, where they run already, waited for, and what they finish counts.
 
 import atexit
+import hashlib
 import shutil
 import signal
+import subprocess
 import time
 
 import psutil
@@ -279,7 +281,12 @@ def without(targets, arguments):
 
 def trial_of(job):
     """A record of a trial in the plan: name, rule, output, log."""
-    return {"name": name_of(job), "rule": job.rule.name, "output": str(job.output[0]), "log": str(job.log[0])}
+    return {
+        "name": job_name(job.rule.name, job.wildcards_dict),
+        "rule": job.rule.name,
+        "output": str(job.output[0]),
+        "log": str(job.log[0]),
+    }
 
 
 def trials_beside(due):

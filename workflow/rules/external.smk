@@ -2,12 +2,6 @@
 
 if EXTERNAL:
     EXTERNAL_ROOT = os.path.expanduser(EXTERNAL["data_root"])
-    try:
-        EXTERNAL_LISTING = listing(
-            EXTERNAL_ROOT, EXTERNAL["source"], None, EXTERNAL["follow_links"], known=DATA["classes"] or ()
-        )
-    except UserError as error:
-        raise WorkflowError(f"external_test: {error}") from None
 
     rule make_external_set:
         input:
@@ -30,7 +24,7 @@ if EXTERNAL:
             code=code_of("make_external_set"),
             settings=settings("make_external_set"),
             root=lambda wildcards: EXTERNAL_ROOT,  # in a plain string Snakemake would expand braces
-            listing=EXTERNAL_LISTING,
+            listing=LISTINGS.get("make_external_set", ""),
         shell:
             "python -m ganaug make_external_set --settings {params.settings:q} --data-root {params.root:q}"
             " --manifest {input.manifest} --near-copies {input.near_copies} --images {output.images}"

@@ -7,11 +7,10 @@ from pathlib import Path
 from ganaug.imports import SOURCE, digest_of_stage
 from ganaug.layout import CELL, SUBSET
 from ganaug.seeding import derive_seed
+from ganaug.study.cells import Wildcards
 from ganaug.study.model import Study
-from ganaug.study.rules import RULES, Wildcards
+from ganaug.study.rules import ANALYSIS, RULES
 
-# Of these the jobs before the tables consist, and their check is none of them.
-ANALYSIS = ("check_lineage", "make_tables", "make_figure", "make_report")
 TEMPLATES = sorted(path for path in (SOURCE / "ganaug/report").glob("page.*") if path.suffix != ".py")
 
 
@@ -137,30 +136,3 @@ def seed_of(study: Study, name: str, wildcards: Wildcards) -> int | None:
 def code_of(name: str) -> str:
     """A digest of the source files that decide what a rule's jobs make. The report's templates no import shows."""
     return digest_of_stage(RULES[name].stage or name, TEMPLATES if name == "make_report" else ())
-
-
-def asked_of(study: Study, listings: dict[str, str]) -> list[dict]:
-    """A record per job that leaves a provenance and comes before the tables: what `analysis.lineage` compares.
-
-    listings: by rule the digest of the user's images that its job reads.
-    """
-    return [record_of(study, job, listings) for job in jobs_of(study) if job.provenance and job.rule not in ANALYSIS]
-
-
-def record_of(study: Study, job: Job, listings: dict[str, str]) -> dict:
-    def below(path: str | Path) -> str:
-        return str(Path(path).relative_to(study.results))
-
-    assert job.provenance
-    return {
-        "name": job.name,
-        "rule": job.rule,
-        "provenance": below(job.provenance),
-        "outputs": list(map(below, job.outputs)),
-        "inputs": list(map(below, job.inputs)),
-        "given": job.given,
-        "settings": settings_of(study, job.rule, job.wildcards),
-        "seed": seed_of(study, job.rule, job.wildcards),
-        "code": code_of(job.rule),
-        "listing": listings.get(job.rule) or None,
-    }

@@ -109,6 +109,22 @@ RULES: dict[str, Rule] = {
         reads=(TRAIN[1], VALIDATION[1], TEST[1], "data/manifest.csv", "data/near_copies.json"),
         writes=(LEAKS, f"subsets/{SUBSET}/leaks.provenance.json"),
     ),
+    "prepare_weights": Rule(
+        of=lambda study: [{"backbone": network} for network in study.networks],
+        given=reads.weights_file,
+        writes=("weights/{backbone}.safetensors", "weights/{backbone}.provenance.json"),
+        more=params.weights,
+    ),
+    "check_backbone": Rule(
+        of=lambda study: [{"backbone": network} for network in study.grid.backbones],
+        reads=("weights/{backbone}.safetensors",),
+        writes=("weights/{backbone}.check.json",),
+        settings=("classifier.input_size", "classifier.batch", *CLASSIFIER_SPEED),
+        more=params.backbone,
+        # Of the trainings that wait for it: it runs again when they do, and its own change makes no result anew.
+        stage="train_classifier",
+        threads="classifier",
+    ),
     "check_init_from": Rule(
         of=cells.when(lambda study: study.generated and bool(study.settings["gan"]["init_from"]), cells.once),
         given=reads.named("gan.init_from"),
@@ -174,22 +190,6 @@ RULES: dict[str, Rule] = {
         seed=("fidelity", "size", "replicate"),
         threads="fidelity",
         benchmark=True,
-    ),
-    "prepare_weights": Rule(
-        of=lambda study: [{"backbone": network} for network in study.networks],
-        given=reads.weights_file,
-        writes=("weights/{backbone}.safetensors", "weights/{backbone}.provenance.json"),
-        more=params.weights,
-    ),
-    "check_backbone": Rule(
-        of=lambda study: [{"backbone": network} for network in study.grid.backbones],
-        reads=("weights/{backbone}.safetensors",),
-        writes=("weights/{backbone}.check.json",),
-        settings=("classifier.input_size", "classifier.batch", *CLASSIFIER_SPEED),
-        more=params.backbone,
-        # Of the trainings that wait for it: it runs again when they do, and its own change makes no result anew.
-        stage="train_classifier",
-        threads="classifier",
     ),
     "train_classifier": Rule(
         of=cells.cells,
@@ -272,3 +272,5 @@ RULES: dict[str, Rule] = {
         more=params.report,
     ),
 }
+# What comes after all networks: of these an incomplete study's report consists.
+ANALYSIS = ("check_lineage", "make_tables", "make_figure", "make_report")
