@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,27 @@ def test_everyone_installs_by_the_readmes_line():
     for name in ("lint.yaml", "tests.yaml"):
         assert install in commands(ROOT / ".github/workflows" / name)
     assert install in read("CONTRIBUTING.md").splitlines()
+
+
+@pytest.mark.slow
+def test_the_readmes_line_installs_the_command(tmp_path):
+    """From a copy of the checkout, into an environment beside this one that has this one's packages."""
+    for folder in ("src", "config", "workflow"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv/bin/python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    (packages,) = tmp_path.glob(".venv/lib/python*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    (line,) = [step for step in readme_lines()[0].split(" && ") if step.endswith(" -e .")]
+    pip, *options = line.split()
+    assert pip == ".venv/bin/pip"
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *options], cwd=tmp_path, check=True)
+    told = subprocess.run([python.with_name("ganaug"), "estimate"], cwd=packages, capture_output=True, text=True)
+    assert told.returncode == 0 and "What the study quickstart takes" in told.stdout, told.stderr
+    version = subprocess.run([python.with_name("ganaug"), "--version"], cwd=packages, capture_output=True, text=True)
+    assert version.stdout == f"ganaug {__version__}\n"
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md"])

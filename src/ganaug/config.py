@@ -47,7 +47,7 @@ def resolve(config: dict, schema: dict, augmentations: dict[str, bool]) -> dict:
     each with whether it needs synthetic images. A number in a list or block may be text, as Snakemake passes it on from
     the command line. Raises UserError with one line per mistake: the key's path, what is wrong and what to write.
     """
-    mistakes = _unfit(config)
+    mistakes = unfit(config)
     if not mistakes:
         config = _without_text_for_values(config, schema)
         errors = StrictValidator(schema).iter_errors(config)
@@ -61,7 +61,7 @@ def resolve(config: dict, schema: dict, augmentations: dict[str, bool]) -> dict:
     return config
 
 
-def _unfit(config: object) -> list[str]:
+def unfit(config: object) -> list[str]:
     """What must not even be looked at more closely: too much of it (YAML's aliases multiply), unprintable text."""
     waiting: list[tuple[str, object]] = [("", config)]
     lines: list[str] = []

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from ganaug.layout import FILES, FOLDERS
-from ganaug.overview.plan import read_plan
 from ganaug.report.pictures import PICTURES
+from helpers.planned import plan_told
 from helpers.running import CLASSES, ROOT, dry_run, planned, planned_jobs
 from helpers.tiny import STUDY
 
@@ -61,16 +61,15 @@ def empty_radiographs(tmp_path):
         *(("xray-small", 1, 135), ("xray-64", 1, 47), ("reference", 1, 269)),
     ],
 )
-def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs, monkeypatch):
+def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs):
     study = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
     arguments = ["--configfile", ROOT / "config" / f"{name}.yaml"]
     if study["data"]["source"] != "phantom":
         arguments += ["--config", f"data_root={empty_radiographs}"]
-    monkeypatch.setenv("GANAUG_PLAN", str(tmp_path / "plan.json"))
     jobs = planned(dry_run(tmp_path, *arguments))
     assert jobs == expected(study, networks)
     assert sum(jobs.values()) == total
-    told = read_plan(tmp_path / "plan.json")
+    told = plan_told(*arguments)
     assert Counter(job.rule for job in told.jobs) == Counter(jobs) - Counter(all=1)
     for job in told.jobs:
         for path in filter(None, [*job.outputs, job.log, job.benchmark, job.checkpoints]):

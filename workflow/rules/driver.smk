@@ -332,8 +332,8 @@ def run_part(command):
 
 if MAIN:
     keep_to_squeue()
-# study.py only looks; and what a driver runs as a part of its own is no driver beside it.
-if MAIN and not {"GANAUG_PLAN", "GANAUG_PART"} & os.environ.keys():
+# What a driver runs as a part of its own is no driver beside it.
+if MAIN and "GANAUG_PART" not in os.environ:
     ME = {
         "host": attempts.here(),
         "pid": os.getpid(),
