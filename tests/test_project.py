@@ -141,6 +141,18 @@ def test_made_files_are_up_to_date(script, made, tmp_path):
     assert (tmp_path / made).read_text() == (ROOT / made).read_text(), f"run `python {script}` and commit {made}"
 
 
+def test_the_catalog_of_workflows_finds_what_it_expects():
+    """By the catalog's documentation, "Adding workflows": two files, these keys, and what of the software is true."""
+    assert (ROOT / "workflow" / "Snakefile").is_file() and (ROOT / "config" / "README.md").is_file()
+    usage = yaml.safe_load(read(".snakemake-workflow-catalog.yml"))["usage"]
+    assert usage.keys() == {"mandatory-flags", "software-stack-deployment"}
+    assert usage["mandatory-flags"].keys() == {"desc", "flags"} and usage["mandatory-flags"]["flags"] == []
+    assert "deployed by clone" in usage["mandatory-flags"]["desc"]
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").iterdir())
+    software = {"conda": "conda:" in rules, "apptainer": "container:" in rules, "report": "report(" in rules}
+    assert usage["software-stack-deployment"] == software | {"apptainer+conda": software["apptainer"]}
+
+
 def test_requirements_are_pinned_with_hashes_and_name_no_index():
     text = (ROOT / "envs/requirements.txt").read_text()
     assert "://" not in text and "--index" not in text and "--extra-index" not in text
@@ -152,7 +164,7 @@ def test_requirements_are_pinned_with_hashes_and_name_no_index():
 
 def test_the_snakemake_versions_are_the_same_wherever_they_stand():
     """The least and the pinned one; and that the profile of a plain run has nothing that an old one does not know."""
-    least = re.search(r'^min_version\("(.+)"\)$', read("Snakefile"), flags=re.MULTILINE)
+    least = re.search(r'^min_version\("(.+)"\)$', read("workflow/Snakefile"), flags=re.MULTILINE)
     pinned = re.search(r"^snakemake==((\d+\.\d+)\.\d+)$", read("envs/requirements.in"), flags=re.MULTILINE)
     assert least and pinned
     assert f"Snakemake {least[1]} to {pinned[2]}" in read("README.md")

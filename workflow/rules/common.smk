@@ -10,7 +10,6 @@ from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
-ROOT = Path(workflow.basedir)
 # Jobs run this checkout's package with the Python that runs Snakemake, activated environment or not.
 os.environ.update(
     GANAUG_ROOT=str(ROOT),
