@@ -1,7 +1,6 @@
 """What no longer belongs to a study is listed, and nothing else; it is deleted when asked."""
 
 import hashlib
-import os
 import time
 from pathlib import Path
 
@@ -10,10 +9,11 @@ import yaml
 
 from ganaug.attempts import beside
 from ganaug.cli import main
+from ganaug.drivers import Driver
 from ganaug.files import written_whole
 from ganaug.overview.leftovers import leftovers, report
 from ganaug.overview.plan import read_plan
-from helpers.planned import attempt, finish, job, write_driver, write_plan
+from helpers.planned import attempt, finish, job, write_dead_driver, write_plan
 from helpers.running import look
 
 STUDY = {
@@ -128,11 +128,11 @@ def test_half_written_files_are_leftovers_once_nothing_is_at_work(lab):
 
 
 def living_driver(root, kept, plan):
-    write_driver(root, os.getpid())
+    return Driver(root, "a study", "local")
 
 
 def dead_driver(root, kept, plan):
-    write_driver(root, 2**22 + 1)
+    write_dead_driver(root)
 
 
 def running_job_of_a_removed_size(root, kept, plan):
@@ -147,10 +147,11 @@ def study_changed(root, kept, plan):
 @pytest.mark.parametrize("reason", [living_driver, dead_driver, running_job_of_a_removed_size, study_changed])
 def test_nothing_is_deleted_while_something_may_be_at_work(lab, reason, capsys):
     root, kept, plan = lab
-    reason(root, kept, plan)
+    kept_alive = reason(root, kept, plan)
     before = below(root)
     assert main(["list_leftovers", "--plan", str(plan), "--delete"]) == 1
     assert "nothing is deleted" in capsys.readouterr().err and below(root) == before
+    del kept_alive
 
 
 def test_thousands_stay_readable(lab):

@@ -11,9 +11,10 @@ import pytest
 
 from ganaug import attempts
 from ganaug.cli import main
+from ganaug.drivers import Driver
 from ganaug.overview.plan import read_plan
 from ganaug.overview.status import report
-from helpers.planned import attempt, finish, job, write_driver, write_plan
+from helpers.planned import attempt, finish, job, write_dead_driver, write_plan
 
 BEGUN = "2026-01-01 10:00:00,000 INFO $ python -m ganaug train_gan"
 BROKEN = "2026-01-01 10:00:00,000 ERROR train_gan: device: cuda was asked for"
@@ -115,13 +116,14 @@ def test_failed_jobs_under_a_driver_may_be_tried_again(lab, tmp_path, monkeypatc
     made = job(lab, "train_gan", size=20, replicate=1)
     attempt(made, BROKEN, outcome="failed")
     assert "may try these again" not in shown(lab, [made])
-    for runs, pid, told in (
-        (Path("results/other"), os.getpid(), False),
-        (lab, os.getpid(), True),
-        (lab, 2**22 + 1, False),
-    ):
-        write_driver(runs, pid)
-        assert ("may try these again" in shown(lab, [made])) == told
+    write_dead_driver(lab)
+    other = Driver("results/other", "another study", "local")  # in the same folder
+    assert "may try these again" not in shown(lab, [made])
+    other.leave()
+    driver = Driver(lab, "a study", "local")
+    assert "may try these again" in shown(lab, [made])
+    del driver  # dead
+    assert "may try these again" not in shown(lab, [made])
 
 
 def test_a_study_that_has_changed_since_its_plan_is_named(lab, tmp_path):
