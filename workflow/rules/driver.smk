@@ -12,7 +12,8 @@ import psutil
 
 from ganaug import attempts
 from ganaug.data.listing import save_caches
-from ganaug.drivers import Driver
+from ganaug.drivers import DRIVERS, Driver
+from ganaug.files import check_writable
 from ganaug.joblog import why_failed
 
 POLL = 10  # seconds between looks at what is waited for
@@ -335,3 +336,6 @@ def run_part(command):
 
 if workflow.is_main_process:
     keep_to_squeue()
+    if "GANAUG_PLAN" not in os.environ:  # study.py looks at a folder that may be a colleague's
+        with told_in_words():  # Snakemake itself fails on this with a traceback
+            check_writable(DRIVERS)
