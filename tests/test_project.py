@@ -168,8 +168,13 @@ def test_the_snakemake_versions_are_the_same_wherever_they_stand():
     pinned = re.search(r"^snakemake==((\d+\.\d+)\.\d+)$", read("envs/requirements.in"), flags=re.MULTILINE)
     assert least and pinned
     assert f"Snakemake {least[1]} to {pinned[2]}" in read("README.md")
-    tried = re.findall(r"snakemake==(\d+)\.(\d+)", read(".github/workflows/tests.yaml"))
-    assert ".".join(tried[0]) == least[1] and int(tried[1][0]) < int(least[1].partition(".")[0])
+    oldest = dict(re.findall(r"^(\S+)==(\S+) \\$", read("envs/requirements-oldest.txt"), flags=re.MULTILINE))
+    assert oldest["snakemake"].rpartition(".")[0] == least[1]
+    plugin = re.search(r"^snakemake-executor-plugin-slurm==(\S+)", read("envs/requirements.txt"), flags=re.MULTILINE)
+    assert plugin and f"{oldest['snakemake-executor-plugin-slurm']} to {plugin[1]}" in read("profiles/README.md")
+    ci = read(".github/workflows/tests.yaml")
+    assert "-r envs/requirements-oldest.txt && .venv/bin/snakemake -n" in ci
+    assert [int(older) < int(least[1].partition(".")[0]) for older in re.findall(r"snakemake==(\d+)", ci)] == [True]
     assert yaml.safe_load(read("profiles/default/config.yaml")) == {"keep-going": True}
     assert yaml.safe_load(read("profiles/default/config.v9+.yaml"))["max-checksum-file-size"] == 10**11
 

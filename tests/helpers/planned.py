@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from ganaug.attempts import beside, here
-from ganaug.drivers import DRIVERS, started
+from ganaug.drivers import file_of
 from ganaug.overview import plan
 from ganaug.overview.plan import Plan
 from ganaug.study.arguments import add_study
@@ -81,9 +81,9 @@ def attempt(made: Job, *log: str, **end) -> None:
     os.utime(beside(path), (now - 2 * 60, now - 2 * 60))
 
 
-def write_driver(runs: Path, pid: int) -> None:
-    """Write a process of this machine down as the driver at work on some results, the only one."""
-    path = DRIVERS / "driver.json"
+def write_dead_driver(runs: Path, study: str = "of other settings") -> None:
+    """Write a driver that has died at work on some results, and was the only one; its lock is free."""
+    path = file_of(runs)
     path.parent.mkdir(parents=True, exist_ok=True)
-    driver = {"host": here(), "pid": pid, "started": started(pid) or 0, "runs": str(runs)}
-    path.write_text(json.dumps(driver | {"study": "of other settings", "executor": "local"}))
+    driver = {"host": here(), "pid": 2**22 + 1, "started": 0, "runs": str(runs), "study": study, "executor": "local"}
+    path.write_text(json.dumps(driver) + "\n")

@@ -1,6 +1,5 @@
 """What no longer belongs to a study is listed, and nothing else; it is deleted when asked."""
 
-import os
 import re
 import shutil
 import time
@@ -11,12 +10,13 @@ import yaml
 
 from ganaug.attempts import beside
 from ganaug.cli import main
+from ganaug.drivers import Driver
 from ganaug.files import written_whole
 from ganaug.overview.leftovers import leftovers, report
 from ganaug.overview.plan import Plan
 from ganaug.study.jobs import Job
 from helpers.disks import make_read_only
-from helpers.planned import attempt, finish, plan_told, write_driver
+from helpers.planned import attempt, finish, plan_told, write_dead_driver
 
 STUDY = {
     "study": "lab",
@@ -155,11 +155,11 @@ def test_half_written_files_are_leftovers_once_nothing_is_at_work(lab):
 
 
 def living_driver(plan, gone):
-    write_driver(plan.results, os.getpid())
+    return Driver(plan.results, "a study", "local")
 
 
 def dead_driver(plan, gone):
-    write_driver(plan.results, 2**22 + 1)
+    write_dead_driver(plan.results)
 
 
 def running_job_of_a_removed_size(plan, gone):
@@ -169,10 +169,11 @@ def running_job_of_a_removed_size(plan, gone):
 @pytest.mark.parametrize("reason", [living_driver, dead_driver, running_job_of_a_removed_size])
 def test_nothing_is_deleted_while_something_may_be_at_work(lab, reason, capsys):
     plan, _, gone = lab
-    reason(plan, gone)
+    kept_alive = reason(plan, gone)
     before = below(plan.results)
     assert ask("--delete") == 1
     assert "nothing is deleted" in capsys.readouterr().err and below(plan.results) == before
+    del kept_alive
 
 
 def test_a_study_that_can_be_read_no_more_deletes_nothing(lab, capsys):

@@ -5,14 +5,14 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from ganaug import attempts
 from ganaug.cli import main
+from ganaug.drivers import Driver
 from ganaug.overview.status import report
-from helpers.planned import attempt, finish, job, plan_of, write_driver
+from helpers.planned import attempt, finish, job, plan_of, write_dead_driver
 from helpers.running import ROOT
 
 BEGUN = "2026-01-01 10:00:00,000 INFO $ python -m ganaug train_gan"
@@ -113,13 +113,14 @@ def test_failed_jobs_under_a_driver_may_be_tried_again(lab, tmp_path, monkeypatc
     made = job(lab, "train_gan", size=20, replicate=1)
     attempt(made, BROKEN, outcome="failed")
     assert "may try these again" not in shown(lab, [made])
-    for runs, pid, told in (
-        (Path("results/other"), os.getpid(), False),
-        (lab, os.getpid(), True),
-        (lab, 2**22 + 1, False),
-    ):
-        write_driver(runs, pid)
-        assert ("may try these again" in shown(lab, [made])) == told
+    write_dead_driver(lab)
+    other = Driver("results/other", "another study", "local")  # in the same folder
+    assert "may try these again" not in shown(lab, [made])
+    other.leave()
+    driver = Driver(lab, "a study", "local")
+    assert "may try these again" in shown(lab, [made])
+    del driver  # dead
+    assert "may try these again" not in shown(lab, [made])
 
 
 def test_the_table_is_no_wider_than_a_terminal(lab):

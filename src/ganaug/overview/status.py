@@ -12,7 +12,6 @@ import argparse
 import shutil
 import subprocess
 import time
-from pathlib import Path
 
 import psutil
 
@@ -63,7 +62,7 @@ def report(plan: Plan, now: float) -> str:
     lines = [f"How far the study {plan.settings['study']} is, {time.strftime('%Y-%m-%d %H:%M', time.localtime(now))}"]
     disk, end = sum(cost.disk for cost in found), sum(max(cost.bytes, cost.disk) for cost in found)
     lines += ["", *table(rows), f"disk: {in_bytes(disk)} now, {in_bytes(end)} at the end"]
-    lines += _failed([cost for cost, is_ in both if is_ == FAILED], drivers.of_results(plan.results), now)
+    lines += _failed([cost for cost, is_ in both if is_ == FAILED], drivers.lives(plan.results), now)
     lines += _stopped([cost for cost, is_ in both if is_ == WAITING])
     return "\n".join(lines)
 
@@ -77,7 +76,7 @@ def _row(ours: list[tuple[Cost, str]]) -> list[str]:
     ]
 
 
-def _failed(ours: list[Cost], driver: Path | None, now: float) -> list[str]:
+def _failed(ours: list[Cost], driven: bool, now: float) -> list[str]:
     lines = []
     for cost in ours[:SHOWN]:
         last = cost.tries[-1]
@@ -89,7 +88,7 @@ def _failed(ours: list[Cost], driver: Path | None, now: float) -> list[str]:
         lines += [f"    {line}" for line in last_lines(cost.job.log, LAST_LINES)]
     if len(ours) > SHOWN:
         lines += ["", f"and {len(ours) - SHOWN} more have failed"]
-    if ours and driver and drivers.lives(driver):
+    if ours and driven:
         lines += ["", "Snakemake is at work on the study, and may try these again."]
     return lines
 
