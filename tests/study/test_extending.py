@@ -13,7 +13,6 @@ STUDY = """
 import sys
 from pathlib import Path
 from ganaug.study.figures import FIGURES, figures_of
-from ganaug.study.parts import PARTS
 from ganaug.study.tables import tables_of
 from ganaug.imports import files_of_figure, files_of_stage
 from helpers.pages import report

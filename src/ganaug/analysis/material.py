@@ -43,9 +43,13 @@ class Material:
         self._tables: dict[str, pd.DataFrame] = {}
 
     def table(self, name: str) -> pd.DataFrame:
-        """One table of the registry, made once."""
+        """One table of the registry, made once. Raises ValueError where its columns are not those of the entry."""
         if name not in self._tables:
-            self._tables[name] = function_of(TABLES[name].make)(self)
+            entry = TABLES[name]
+            table = function_of(entry.make)(self)
+            if len(table) and " ".join(table.columns) != entry.columns:
+                raise ValueError(f"table {name}: its columns are {' '.join(table.columns)!r}, not {entry.columns!r}")
+            self._tables[name] = table
         return self._tables[name]
 
     @cached_property

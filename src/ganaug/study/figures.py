@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganaug.layout import SUBSET
-from ganaug.study.entries import by_name
+from ganaug.study.entries import by_name, check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +22,8 @@ class FigureEntry:
             `FigureSettings`, and returns a Matplotlib figure.
         reads: patterns of the files that the function reads, below the study's folder. Wildcards: size, replicate.
         settings: names of the grid and of the statistics that the function reads; None for all of them.
-        needs: the parts of a study (`ganaug.study.parts.PARTS`) without which the figure does not exist.
-        place: where the page shows the figure; one of PLACES.
+        needs: the parts of a study (`ganaug.study.entries.PARTS`) without which the figure does not exist.
+        place: where the page shows the figure; one of `ganaug.study.entries.PLACES`.
         alt: what the figure shows, for who can't see the page's image.
         caption: in Snakemake's report; reStructuredText. The page shows the caption where there is no legend.
         legend: below the figure on the page; a Jinja template of HTML with the page's variables, as config.
@@ -39,26 +39,14 @@ class FigureEntry:
     caption: str
     legend: str = ""
 
+    def __post_init__(self) -> None:
+        check(self.name, self.needs, self.place)
+
     @property
     def suffix(self) -> str:
         """Of the file that the page shows: drawings as SVG, films as PNG."""
         return ".png" if "films" in self.needs else ".svg"
 
-
-# Places of the page, in its order, with the section that each is in.
-PLACES = {
-    "data": "Data",
-    "results": "Results",
-    "differences": "Results, differences between augmentations",
-    "classes": "By class",
-    "curves": "By class, curves",
-    "calibration": "Calibration",
-    "synthetic": "Synthetic images",
-    "ratios": "Synthetic images, what they are worth",
-    "copies": "Synthetic images, copies",
-    "fidelity": "Synthetic images, fidelity",
-    "training": "Synthetic images, training",
-}
 
 TRAIN, MADE = f"subsets/{SUBSET}/train", f"synthetic/{SUBSET}/images"
 

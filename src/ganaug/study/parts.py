@@ -5,19 +5,9 @@ from typing import Any
 
 from ganaug.classify.augmentations import ALL
 
-PARTS = {
-    "gan": "an augmentation that uses synthetic images",
-    "ratio_sweep": "further ratios of synthetic to real images",
-    "synthetic_only": "classifiers trained on synthetic images alone",
-    "border_only": "classifiers that see the images' border alone",
-    "external": "test images from elsewhere",
-    "films": "figures that show films, or what generators made of them",
-    "incomplete": "jobs that failed",
-}
-
 
 def parts_of(study: Mapping[str, Any], incomplete: bool = False) -> frozenset[str]:
-    """The names among PARTS of the parts that a study has.
+    """The names among `ganaug.study.entries.PARTS` of the parts that a study has.
 
     Args:
         study: all settings of the study, as `ganaug.config.resolve` returns them.

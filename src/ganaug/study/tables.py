@@ -6,7 +6,7 @@ A new table is one entry here and the function that makes it; docs/extending.md 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ganaug.study.entries import by_name
+from ganaug.study.entries import by_name, check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,8 @@ class TableEntry:
             returns a data frame.
         holds: what the table holds, in words.
         columns: their names in order, separated by spaces.
-        needs: the parts of a study (`ganaug.study.parts.PARTS`) without which the table does not exist.
-        place: where the page shows the table as it is, one of `ganaug.study.figures.PLACES`; empty where the page shows
+        needs: the parts of a study (`ganaug.study.entries.PARTS`) without which the table does not exist.
+        place: where the page shows the table as it is, one of `ganaug.study.entries.PLACES`; empty where the page shows
             it in a form of its own, or names the file alone.
     """
 
@@ -30,6 +30,9 @@ class TableEntry:
     columns: str
     needs: tuple[str, ...] = ()
     place: str = ""
+
+    def __post_init__(self) -> None:
+        check(self.name, self.needs, self.place or None)
 
 
 CELL = "augmentation size replicate backbone"
