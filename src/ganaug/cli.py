@@ -35,6 +35,7 @@ QUESTIONS = {
     "estimate": ("ganaug.overview.estimate", "what the study will take: hours, days, disk"),
     "status": ("ganaug.overview.status", "how far the study is, and what has failed"),
     "leftovers": ("ganaug.overview.leftovers", "which files no longer belong to the study"),
+    "report": ("ganaug.overview.partial", "with --partial: tables, figures and page of what is there so far"),
 }
 STAGES = {
     "make_phantoms": "ganaug.data.phantom",
@@ -94,6 +95,7 @@ running Snakemake. Without --configfile it is the quickstart.
   ganaug estimate  --configfile config/paper.yaml --gpus 8
   ganaug status    --configfile config/paper.yaml --directory /scratch/study
   ganaug leftovers --configfile config/paper.yaml
+  ganaug report    --configfile config/paper.yaml --partial
 
 Stages, which the workflow runs; the first line of a job's log is such a command.
 {stages}"""
