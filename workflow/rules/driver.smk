@@ -167,7 +167,6 @@ def plan_again():
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else one that comes from here on would be lost
     end_if_told()
-
     AGAIN.append(workflow.rundir)  # where its arguments hold; since then it has gone to --directory
     sys.exit(1)
 
