@@ -72,7 +72,7 @@ def test_what_failed_is_told_by_snakemakes_words_or_by_the_last_attempts(study):
     cell, gan = (next(job for job in jobs_of(study) if job.rule == rule) for rule in ("train_classifier", "train_gan"))
     said = (
         f"Error in rule {cell.rule}:\n    message: None\n    jobid: 4\n    input: a, b\n    output: c\n"
-        f"    log: {cell.log} (check log file(s) for error details)\n    shell:\n        python -m ganaug\n\nFinished jobid: 3\n"
+        f"    log: {cell.log} (check log file(s) for error details)\n    shell:\n        python -m ganaug\n\n"
     )
     assert failed_logs([cell, gan], said) == {str(cell.log)}
     assert failed_logs([cell, gan], None) == set()  # both ended well
