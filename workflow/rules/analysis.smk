@@ -86,7 +86,7 @@ rule make_figure:
         mem_mb=mem_mb("make_figure"),
         runtime=runtime("make_figure"),
     params:
-        code=code_of("make_figure"),
+        code=lambda wildcards: code_of("make_figure", wildcards.figure),
         settings=settings("make_figure"),
         results=study_folder,
     shell:
