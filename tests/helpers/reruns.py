@@ -72,6 +72,7 @@ class Row:
     follows: Follows
     cells: str  # which jobs these are, in words
     other_jobs: bool = False  # the study has other jobs afterwards
+    together: bool = False  # all of them at once are tried, since one job's parameters hold them all
 
 
 SETTINGS = [
@@ -84,6 +85,7 @@ SETTINGS = [
         },
         IMAGES,
         "all but weights and trials",
+        together=True,
     ),
     Row({"splits.test_share": 0.3}, SPLIT, "as for the seed"),
     Row(
@@ -120,15 +122,21 @@ SETTINGS = [
     ),
     Row(
         {
-            **{"gan.kimg": 0.4, "gan.batch": 16, "gan.channel_base": 1024, "gan.channel_max": 32, "gan.latent": 32},
-            **{"gan.mapping_layers": 3, "gan.learning_rate": 0.002, "gan.r1_gamma": 1, "gan.ema_kimg": 1},
-            **{"gan.ema_rampup": 0.1, "gan.style_mixing": 0.8, "gan.path_length_weight": 0, "gan.ada_target": 0.5},
-            **{"gan.ada_kimg": 400, "gan.ada_pipeline": "blit", "gan.mirror": True, "gan.precision": "bfloat16"},
-            **{"gan.half_resolutions": 2, "gan.tf32": True, "gan.cudnn_benchmark": True, "gan.gpus": 2},
-            **{"gan.log_kimg": 0.2, "gan.snapshot_kimg": 0.2, "gan.snapshot_images": 8, "threads.gan": 2},
+            **{"gan.channel_base": 1024, "gan.channel_max": 32, "gan.latent": 32, "gan.mapping_layers": 3},
+            **{"gan.learning_rate": 0.002, "gan.r1_gamma": 1, "gan.ema_kimg": 1, "gan.ema_rampup": 0.1},
+            **{"gan.style_mixing": 0.8, "gan.path_length_weight": 0, "gan.ada_target": 0.5, "gan.ada_kimg": 400},
+            **{"gan.ada_pipeline": "blit", "gan.mirror": True, "gan.precision": "bfloat16"},
+            **{"gan.half_resolutions": 2, "gan.tf32": True, "gan.cudnn_benchmark": True},
+            **{"gan.log_kimg": 0.2, "gan.snapshot_kimg": 0.2, "gan.snapshot_images": 8},
         },
         GAN,
         "every GAN, and the classifiers that use synthetic images",
+        together=True,
+    ),
+    Row(
+        {"gan.kimg": 0.4, "gan.batch": 16, "gan.gpus": 2, "threads.gan": 2},
+        GAN,
+        "the same, by each of these alone",
     ),
     Row({"synthetic.truncation_psi": 0.7}, SAMPLED, "no GAN; every synthetic set and the classifiers that use one"),
     Row({"synthetic.ratio": 2}, OF_OWN_RATIO, "no GAN; synthetic sets of the study's own ratio, and what uses them"),
@@ -206,6 +214,7 @@ SETTINGS = [
         },
         each(["train_classifier", "score_external"], augmentation=CLASSICAL) | ANALYSIS,
         "classifiers of this augmentation",
+        together=True,
     ),
     Row(
         {
@@ -213,6 +222,7 @@ SETTINGS = [
         },
         PAGE_ALONE,
         "no training, since the study has no such augmentation",
+        together=True,
     ),
     Row(
         {
@@ -221,6 +231,7 @@ SETTINGS = [
         },
         TABLES,
         "tables, figures and page",
+        together=True,
     ),
     Row({"figures.dpi": 100}, EVERY_FIGURE, "all figures, and the page"),
     Row({"report.images: off": False}, PAGE_ALONE, "the page alone", other_jobs=True),
@@ -232,6 +243,7 @@ SETTINGS = [
         },
         PAGE_ALONE,
         "the page alone, which shows all settings",
+        together=True,
     ),
     Row({"title: as it was": ""}, {}, "nothing"),
 ]
@@ -314,14 +326,15 @@ CODE = [
 ]
 
 
-def study_with(change: str, value: object) -> dict:
-    """The finished study with another value of the setting that a change names."""
+def study_with(changes: dict[str, object]) -> dict:
+    """The finished study with other values of the settings that changes name."""
     study: dict = copy.deepcopy(STUDY)
-    *blocks, key = change.partition(":")[0].split(".")
-    block = study
-    for name in blocks:
-        block = block.setdefault(name, {})
-    block[key] = value
+    for change, value in changes.items():
+        *blocks, key = change.partition(":")[0].split(".")
+        block = study
+        for name in blocks:
+            block = block.setdefault(name, {})
+        block[key] = value
     return study
 
 
@@ -346,8 +359,9 @@ HEAD = """# What a change runs again
 
 After a finished study a plain `snakemake` runs again what depends on a change, and nothing else; `snakemake -n` lists
 these jobs beforehand. The tables say which. They are made from what `tests/workflow/test_reruns.py` tries by dry runs:
-every change alone, after a finished study of two sizes, one replicate, one backbone, four augmentations, a second
-synthetic ratio and an external test. `PYTHONPATH=src:tests python tests/helpers/reruns.py` writes them anew.
+a change alone, or many of a row at once where one parameter holds them, after a finished study of two sizes, one
+replicate, one backbone, four augmentations, a second synthetic ratio and an external test.
+`PYTHONPATH=src:tests python tests/helpers/reruns.py` writes them anew.
 
 *The analysis* stands for `check_lineage`, `make_tables`, `make_report` and the figures that `make_figure` draws from
 tables. Parentheses hold what is run of a rule: some augmentations, sizes, ratios or figures. Other studies stay.

@@ -45,9 +45,15 @@ def rows(table: list[Row]):
     return pytest.mark.parametrize(("row", "change"), cases)
 
 
-@rows(SETTINGS)
-def test_a_changed_setting_plans_what_depends_on_it(miniature, every, row, change):
-    study = study_with(change, row.changes[change])
+TRIALS = {
+    change: (row, {change: row.changes[change]}) for row in SETTINGS if not row.together for change in row.changes
+}
+TRIALS |= {f"{next(iter(row.changes))} and others": (row, row.changes) for row in SETTINGS if row.together}
+
+
+@pytest.mark.parametrize(("row", "changes"), TRIALS.values(), ids=TRIALS)
+def test_a_changed_setting_plans_what_depends_on_it(miniature, every, row, changes):
+    study = study_with(changes)
     jobs = plans(miniature, study, "--forceall") if row.other_jobs else every
     assert plans(miniature, study) == chosen(jobs, row.follows)
 
