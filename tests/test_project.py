@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from ganaug import __version__
+from ganaug.config import load_schema
+from helpers import reruns
 from helpers.running import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
@@ -151,6 +153,26 @@ def test_the_catalog_of_workflows_finds_what_it_expects():
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").iterdir())
     software = {"conda": "conda:" in rules, "apptainer": "container:" in rules, "report": "report(" in rules}
     assert usage["software-stack-deployment"] == software | {"apptainer+conda": software["apptainer"]}
+
+
+def test_the_table_of_reruns_is_up_to_date():
+    told = "run `PYTHONPATH=src:tests python tests/helpers/reruns.py` and commit docs/reruns.md"
+    assert reruns.page() == read("docs/reruns.md"), told
+
+
+def test_every_setting_is_in_the_table_of_reruns():
+    schema = load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    tried = [change.partition(":")[0] for row in reruns.SETTINGS for change in row.changes]
+    assert set(settings_of(schema)) == {*tried, *reruns.UNTRIED} and not set(tried) & set(reruns.UNTRIED)
+
+
+def settings_of(block: dict, above: str = "") -> Iterator[str]:
+    """Names of a schema's settings, those of blocks with the block's before a dot."""
+    for name, setting in block["properties"].items():
+        if "properties" in setting:
+            yield from settings_of(setting, f"{above}{name}.")
+        else:
+            yield above + name
 
 
 def test_requirements_are_pinned_with_hashes_and_name_no_index():
