@@ -14,14 +14,12 @@ INTERNALS = [
 ]
 # How often a file still uses what. Strike off what you remove.
 LEFT = {
-    "Snakefile": {"overwrite_configfiles": 1},
-    "workflow/rules/common.smk": {"is_main_process": 4},
+    "workflow/rules/common.smk": {"is_main_process": 1},
     "workflow/rules/data.smk": {"storage_settings": 1},
     "workflow/rules/driver.smk": {
         "async_run": 1,
         "dag_settings": 1,
         "executor_plugin": 4,
-        "is_main_process": 1,
         "persistence": 2,
         "scheduler": 2,
         "storage_settings": 1,
@@ -29,35 +27,10 @@ LEFT = {
         "workflow.dag": 4,
         "workflow.touch": 1,
     },
-    "workflow/rules/lineage.smk": {
-        "get_rule": 1,
-        "is_main_process": 1,
-        "storage_settings": 1,
-        "workflow.dag": 2,
-        "workflow.touch": 1,
-    },
-    "workflow/rules/partial.smk": {
-        "dag_settings": 1,
-        "deployment_settings": 1,
-        "resource_settings": 1,
-        "scheduler": 4,
-        "storage_settings": 1,
-        "workflow.dag": 3,
-        "workflow.touch": 1,
-    },
-    "workflow/rules/plan.smk": {
-        "expand_benchmark": 1,
-        "expand_input": 1,
-        "expand_log": 1,
-        "expand_output": 1,
-        "get_rule": 1,
-        "iocontainers": 1,
-        "is_producer": 1,
-    },
+    "workflow/rules/lineage.smk": {"storage_settings": 1, "workflow.dag": 2, "workflow.touch": 1},
     "workflow/rules/resources.smk": {
         "executor_plugin": 1,
         "global_resources": 1,
-        "is_main_process": 3,
         "register_resource": 1,
         "resource_settings": 2,
         "storage_settings": 1,
