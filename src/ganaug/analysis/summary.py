@@ -23,8 +23,12 @@ def run(args: argparse.Namespace) -> None:
     if args.unfinished:
         unfinished = read_unfinished(args.unfinished)
         there, of = unfinished["classifiers"]
-        print(f"\nIncomplete: {there} of {of} classifiers are there. What failed:")
-        print("\n".join(f"  {job['name']}: {job['why']}" for job in unfinished["jobs"] if job["failed"]))
+        failed = [f"  {job['name']}: {job['why']}" for job in unfinished["jobs"] if job["failed"]]
+        print(
+            f"\nIncomplete: {there} of {of} classifiers are there.{' What failed:' if failed else ''}",
+            *failed,
+            sep="\n",
+        )
 
 
 def as_text(summary: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ganaug import drivers
 from ganaug.errors import UserError
 from ganaug.files import write_json
+from ganaug.imports import SOURCE
 from ganaug.layout import OF_INCOMPLETE
 from ganaug.overview.unfinished import FAILED, failed_logs, is_whole, records_of, unfinished_jobs
 from ganaug.study import arguments
@@ -106,8 +107,11 @@ def analysis(study: Study, asked: list[dict]) -> list[list[list[str]]]:
 def run_all(commands: list[list[str]]) -> list[bool]:
     """Runs stages side by side; which of them have worked."""
 
+    paths = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))  # it may not be installed
+
     def run(words: list[str]) -> bool:
-        return subprocess.run([sys.executable, "-m", "ganaug", *words]).returncode == 0
+        command = [sys.executable, "-m", "ganaug", *words]
+        return subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}).returncode == 0
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(run, commands))
