@@ -117,13 +117,15 @@ def run_all(commands: list[list[str]]) -> list[bool]:
         return list(pool.map(run, commands))
 
 
-def after_failure(study: Study, listings: dict[str, str], log: Path) -> None:
+def after_failure(study: Study, listings: dict[str, str], log: str | list[str]) -> None:
     """After a run with failed jobs: the report of what there is. Never hides the failure by one of its own.
 
-    log: Snakemake's. A run that was ended from outside gets no report: nobody waits for one.
+    log: the variable of Snakemake's hook: the path of its log, or a list of such. A run that was ended from outside gets
+    no report: nobody waits for one.
     """
     try:
-        said = log.read_text(encoding="utf-8", errors="replace")
+        logs = [log] if isinstance(log, str) else log
+        said = "".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in logs)
         failed = set(FAILED.findall(said))
         if not failed or INTERRUPTED in said:
             return
