@@ -120,8 +120,8 @@ def run_all(commands: list[list[str]]) -> list[bool]:
 def after_failure(study: Study, listings: dict[str, str], log: str | list[str]) -> None:
     """After a run with failed jobs: the report of what there is. Never hides the failure by one of its own.
 
-    log: the variable of Snakemake's hook: the path of its log, or a list of such. A run that was ended from outside gets
-    no report: nobody waits for one.
+    log: the variable of Snakemake's hook: the path of its log, or a list of such. A run that was ended from outside
+    gets no report: nobody waits for one.
     """
     try:
         logs = [log] if isinstance(log, str) else log
