@@ -29,17 +29,15 @@ from ganaug import attempts  # noqa: E402
 from ganaug.elsewhere import package, pool, results  # noqa: E402
 from ganaug.elsewhere.jobs import RULES, Job, jobs_to_do  # noqa: E402
 from ganaug.errors import UserError  # noqa: E402
-from ganaug.files import read_json  # noqa: E402
 from ganaug.imports import digest_of_all_stages  # noqa: E402
-from ganaug.overview.plan import Plan, read_plan  # noqa: E402
 
 
-def snakemake(arguments: list[str], **environment: str) -> str:
+def snakemake(arguments: list[str]) -> str:
     """What Snakemake prints. Raises UserError with it where Snakemake fails."""
     paths = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1", *arguments],
-        env=os.environ | {"PYTHONPATH": paths} | environment,
+        env=os.environ | {"PYTHONPATH": paths},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -49,20 +47,29 @@ def snakemake(arguments: list[str], **environment: str) -> str:
     return done.stdout
 
 
-def study_now(arguments: list[str]) -> tuple[Plan, Path, list[Job]]:
-    """(plan, the study's folder, jobs that Snakemake would run elsewhere)."""
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary, "plan.json")
-        printed = snakemake([*arguments, "--dry-run", "--printshellcmds"], GANAUG_PLAN=str(path))
-        plan = read_plan(path)
-        return plan, Path(read_json(path)["folder"]), jobs_to_do(plan, printed)
+def study_now(arguments: list[str]) -> tuple[Path, Path, list[Job]]:
+    """(the folder that the study is run in, its results below, jobs that Snakemake would run elsewhere).
+
+    arguments: for Snakemake, of which those that name the study are read here, too.
+    """
+    from ganaug.study.arguments import add_study, settings_of  # needs more than the other machine may have
+    from ganaug.study.jobs import jobs_of
+    from ganaug.study.model import Study
+
+    parser = argparse.ArgumentParser(add_help=False, usage="elsewhere.py: before `--`")
+    add_study(parser)
+    args, _ = parser.parse_known_args(arguments)
+    study = Study(settings_of(args))
+    printed = snakemake([*arguments, "--dry-run", "--printshellcmds"])
+    jobs = jobs_to_do(jobs_of(study), study.settings["augmentations"], printed)
+    return (args.directory or Path()).absolute(), Path(study.results), jobs
 
 
 def export(for_snakemake: list[str], args: argparse.Namespace) -> None:
-    plan, folder, jobs = study_now(for_snakemake)
+    folder, at, jobs = study_now(for_snakemake)
     if not jobs:
         raise UserError("there is nothing to do elsewhere: Snakemake would run no job with a network")
-    package.write_package(args.package, folder, plan.results, jobs, args.module)
+    package.write_package(args.package, folder, at, jobs, args.module)
     print(f"{args.package}: {len(jobs)} jobs, {args.package.stat().st_size / 2**20:.1f} MiB")
     print(*(f"  {sum(job.rule == rule for job in jobs):4d} {rule}" for rule in RULES), sep="\n")
 
@@ -115,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
 
 def accept(for_snakemake: list[str], args: argparse.Namespace) -> None:
     """Takes over jobs that Snakemake would run now, by the same command, and that were done elsewhere."""
-    _, folder, jobs = study_now(for_snakemake)
+    folder, _, jobs = study_now(for_snakemake)
     commands = {job.name: job.arguments for job in jobs}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".elsewhere-") as temporary:
         came = Path(temporary)

@@ -27,7 +27,7 @@ from sklearn.metrics import roc_auc_score
 
 from ganaug.analysis.inference import Evidence
 from ganaug.analysis.resampling import resampled_scores
-from ganaug.analysis.results import SHOWN
+from ganaug.study.metrics import shown_metrics
 from helpers.simulated_studies import (
     CLASSES,
     DIFFICULTY,
@@ -103,7 +103,7 @@ def growing_rates(setting: Setting) -> Iterator[dict[str, float]]:
         if compared:
             table = evidence.comparisons()
             counted["false alarm"].append(false_alarm(table))
-            counted["by any"].append(any(false_alarm(table, metric) for metric in SHOWN))
+            counted["by any"].append(any(false_alarm(table, entry.name) for entry in shown_metrics()))
             for size in ["", *names] if any(setting.used) else [""]:
                 found = table[(table["size"] == size) | (size == "")]
                 counted[f"covered {size}".strip()] += list((found["ci_low"] <= 0) & (found["ci_high"] >= 0))

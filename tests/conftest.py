@@ -87,6 +87,8 @@ OTHERWISE: list[str] = []  # where README states other numbers
 
 
 def pytest_runtest_logreport(report):
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\nFAILED, of which the end tells more: {report.nodeid}", flush=True)  # a long run may be ended here
     if report.passed and report.when == "call":
         for name, value in report.user_properties:
             if name == "survived":

@@ -9,7 +9,6 @@ import time
 
 from ganaug import attempts
 from ganaug.cli import main
-from helpers.planned import write_plan
 from helpers.running import ROOT
 from helpers.waiting import says, until
 
@@ -43,7 +42,8 @@ def test_success_and_failure_are_recorded(tmp_path):
     log = tmp_path / "logs/job.log"
     wrong = ["print_summary", "--summary", str(tmp_path / "none.csv"), "--log", str(log)]
     assert main(wrong) == 1
-    assert main(["show_status", "--plan", str(write_plan(tmp_path, [])), "--log", str(log)]) == 0
+    few = ["--settings", '{"images_per_class": 1, "resolution": 32}', "--seed", "1"]
+    assert main(["make_phantoms", *few, "--out", str(tmp_path / "phantoms"), "--log", str(log)]) == 0
     failed, done = attempts.read(log)
     assert (failed.outcome, done.outcome) == (attempts.FAILED, attempts.DONE)
     assert done.pid == os.getpid() and done.host == attempts.here() and done.device == "cpu"

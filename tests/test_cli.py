@@ -34,10 +34,22 @@ def test_a_stage_says_what_is_wrong_without_a_traceback(tmp_path):
     assert not (tmp_path / "m.csv").exists()
 
 
-def test_an_unknown_stage_lists_the_stages():
-    done = run_stage("train_gna")
-    assert done.returncode == 2
-    assert "train_gan" in done.stderr
+def test_an_unknown_command_names_the_nearest_and_all_others():
+    for words, told in (
+        (["train_gna"], "did you mean train_gan?"),
+        (["statsu"], "did you mean status?"),
+        ([], "usage:"),
+    ):
+        done = run_stage(*words)
+        assert done.returncode == 2 and done.stdout == "" and told in done.stderr
+        assert {*cli.QUESTIONS, *cli.STAGES} <= set(done.stderr.split())
+
+
+def test_help_tells_of_questions_before_stages():
+    done = run_stage("--help")
+    assert done.returncode == 0 and done.stderr == "" and max(map(len, done.stdout.splitlines())) <= 88
+    words = done.stdout.split()
+    assert max(words.index(name) for name in cli.QUESTIONS) < min(words.index(name) for name in cli.STAGES)
 
 
 def test_tritons_cache_lies_beside_the_others(tmp_path, monkeypatch):
@@ -86,6 +98,19 @@ for stage in sys.argv[1:]:
         assert end.code == 0
 print("imported:", *{name.split(".")[0] for name in sys.modules})
 """
+
+
+@pytest.mark.parametrize("reports", [False, True])
+def test_every_question_explains_itself_and_imports_little(reports):
+    """One that only looks is answered at once; the report compares tables."""
+    names = [name for name in cli.QUESTIONS if (name == "report") == reports]
+    command = [sys.executable, "-c", HELP, *names]
+    done = subprocess.run(command, env={"PYTHONPATH": str(SRC)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said, _, imported = done.stdout.partition("imported: ")
+    assert names and all(f"usage: ganaug {name} " in said for name in names)
+    found = set(imported.split()) & (HEAVY | {"numpy", "snakemake"})
+    assert found <= ({"numpy", "pandas"} if reports else set())
 
 
 @pytest.mark.parametrize("allowed", sorted({tuple(sorted(STARTS_WITH.get(stage, ()))) for stage in cli.STAGES}))

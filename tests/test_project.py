@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 import yaml
 
 from ganaug import __version__
+from ganaug.study.settings.schema import json_schema
+from helpers import reruns
 from helpers.running import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
@@ -95,6 +98,27 @@ def test_everyone_installs_by_the_readmes_line():
     assert install in read("CONTRIBUTING.md").splitlines()
 
 
+@pytest.mark.slow
+def test_the_readmes_line_installs_the_command(tmp_path):
+    """From a copy of the checkout, into an environment beside this one that has this one's packages."""
+    for folder in ("src", "config", "workflow"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv/bin/python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    (packages,) = tmp_path.glob(".venv/lib/python*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    (line,) = [step for step in readme_lines()[0].split(" && ") if step.endswith(" -e .")]
+    pip, *options = line.split()
+    assert pip == ".venv/bin/pip"
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *options], cwd=tmp_path, check=True)
+    told = subprocess.run([python.with_name("ganaug"), "estimate"], cwd=packages, capture_output=True, text=True)
+    assert told.returncode == 0 and "What the study quickstart takes" in told.stdout, told.stderr
+    version = subprocess.run([python.with_name("ganaug"), "--version"], cwd=packages, capture_output=True, text=True)
+    assert version.stdout == f"ganaug {__version__}\n"
+
+
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md"])
 def test_every_path_that_a_document_names_exists(name):
     named = set(paths_named(read(name)))
@@ -108,11 +132,12 @@ def test_every_path_that_a_document_names_exists(name):
         ("config/make_readme.py", "config/README.md"),
         ("config/make_readme.py", "workflow/schemas/config.schema.yaml"),
         ("envs/make_conda.py", "envs/ganaug.yaml"),
+        ("workflow/report/make_captions.py", "workflow/report/figure.rst"),
     ],
 )
 def test_made_files_are_up_to_date(script, made, tmp_path):
     """Made in a copy of what the scripts read."""
-    for folder in ("config", "envs", "workflow/schemas"):
+    for folder in ("config", "envs", "workflow/schemas", "workflow/report"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     (tmp_path / "src").symlink_to(ROOT / "src")
     subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
@@ -122,6 +147,37 @@ def test_made_files_are_up_to_date(script, made, tmp_path):
 def test_the_studies_readme_names_every_study():
     studies = {path.name for path in (ROOT / "config").glob("*.yaml")}
     assert set(re.findall(r"^\| `([\w-]+\.yaml)` \|", read("config/README.md"), flags=re.MULTILINE)) == studies
+
+
+def test_the_catalog_of_workflows_finds_what_it_expects():
+    """By the catalog's documentation, "Adding workflows": two files, these keys, and what of the software is true."""
+    assert (ROOT / "workflow" / "Snakefile").is_file() and (ROOT / "config" / "README.md").is_file()
+    usage = yaml.safe_load(read(".snakemake-workflow-catalog.yml"))["usage"]
+    assert usage.keys() == {"mandatory-flags", "software-stack-deployment"}
+    assert usage["mandatory-flags"].keys() == {"desc", "flags"} and usage["mandatory-flags"]["flags"] == []
+    assert "deployed by clone" in usage["mandatory-flags"]["desc"]
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").iterdir())
+    software = {"conda": "conda:" in rules, "apptainer": "container:" in rules, "report": "report(" in rules}
+    assert usage["software-stack-deployment"] == software | {"apptainer+conda": software["apptainer"]}
+
+
+def test_the_table_of_reruns_is_up_to_date():
+    told = "run `PYTHONPATH=src:tests python tests/helpers/reruns.py` and commit docs/reruns.md"
+    assert reruns.page() == read("docs/reruns.md"), told
+
+
+def test_every_setting_is_in_the_table_of_reruns():
+    tried = [change.partition(":")[0] for row in reruns.SETTINGS for change in row.changes]
+    assert set(settings_of(json_schema())) == {*tried, *reruns.UNTRIED} and not set(tried) & set(reruns.UNTRIED)
+
+
+def settings_of(block: dict, above: str = "") -> Iterator[str]:
+    """Names of a schema's settings, those of blocks with the block's before a dot."""
+    for name, setting in block["properties"].items():
+        if "properties" in setting:
+            yield from settings_of(setting, f"{above}{name}.")
+        else:
+            yield above + name
 
 
 def test_requirements_are_pinned_with_hashes_and_name_no_index():
@@ -135,12 +191,17 @@ def test_requirements_are_pinned_with_hashes_and_name_no_index():
 
 def test_the_snakemake_versions_are_the_same_wherever_they_stand():
     """The least and the pinned one; and that the profile of a plain run has nothing that an old one does not know."""
-    least = re.search(r'^min_version\("(.+)"\)$', read("Snakefile"), flags=re.MULTILINE)
+    least = re.search(r'^min_version\("(.+)"\)$', read("workflow/Snakefile"), flags=re.MULTILINE)
     pinned = re.search(r"^snakemake==((\d+\.\d+)\.\d+)$", read("envs/requirements.in"), flags=re.MULTILINE)
     assert least and pinned
     assert f"Snakemake {least[1]} to {pinned[2]}" in read("README.md")
-    tried = re.findall(r"snakemake==(\d+)\.(\d+)", read(".github/workflows/tests.yaml"))
-    assert ".".join(tried[0]) == least[1] and int(tried[1][0]) < int(least[1].partition(".")[0])
+    oldest = dict(re.findall(r"^(\S+)==(\S+) \\$", read("envs/requirements-oldest.txt"), flags=re.MULTILINE))
+    assert oldest["snakemake"].rpartition(".")[0] == least[1]
+    plugin = re.search(r"^snakemake-executor-plugin-slurm==(\S+)", read("envs/requirements.txt"), flags=re.MULTILINE)
+    assert plugin and f"{oldest['snakemake-executor-plugin-slurm']} to {plugin[1]}" in read("profiles/README.md")
+    ci = read(".github/workflows/tests.yaml")
+    assert "-r envs/requirements-oldest.txt && .venv/bin/snakemake -n" in ci
+    assert [int(older) < int(least[1].partition(".")[0]) for older in re.findall(r"snakemake==(\d+)", ci)] == [True]
     assert yaml.safe_load(read("profiles/default/config.yaml")) == {"keep-going": True}
     assert yaml.safe_load(read("profiles/default/config.v9+.yaml"))["max-checksum-file-size"] == 10**11
 

@@ -135,15 +135,6 @@ def _append(log: Path, entry: dict) -> None:
 
 @contextlib.contextmanager
 def _touching(path: Path) -> Iterator[None]:
-    over = keep_touching(path)
-    try:
-        yield
-    finally:
-        over.set()
-
-
-def keep_touching(path: Path) -> threading.Event:
-    """Has the file touched every BEAT_SECONDS until the event that is returned is set, or the process ends."""
     over = threading.Event()
 
     def touch() -> None:
@@ -153,7 +144,10 @@ def keep_touching(path: Path) -> threading.Event:
                 os.utime(path, (now, now))
 
     threading.Thread(target=touch, daemon=True).start()
-    return over
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @contextlib.contextmanager

@@ -1,8 +1,12 @@
-"""`python -m ganaug <stage> …`: one command per stage, each runnable alone from the line in its log.
+"""`ganaug <command> …`, or `python -m ganaug <command> …`: questions to a study, and the stages of the workflow.
 
-A stage is a module with `add_arguments(parser)` and `run(args)`. It declares its files in the argument groups
-`inputs` and `outputs`, and gets `settings` (a dict), `seed`, `threads` and `device` from the options here. Modules are
-imported only when their stage runs, after the thread count is set, so that a process starts fast.
+A question is a module with `add_arguments(parser)` and `run(args)`, which returns the answer. `run` works in the folder
+of the study.
+
+A stage is a module with `add_arguments(parser)` and `run(args)`, too. It runs alone from the line in its log. It
+declares its files in the argument groups `inputs` and `outputs`, and gets `settings` (a dict), `seed`, `threads` and
+`device` from the options here. Modules are imported only when their stage runs, after the thread count is set, so that
+a process starts fast.
 
 A stage that reads a folder of images leaves the digest of what it read in `args.listing`, for the provenance.
 
@@ -11,19 +15,28 @@ outputs and their provenance are whole.
 """
 
 import argparse
+import difflib
 import importlib
 import json
 import logging
 import os
 import shlex
 import sys
+import textwrap
 import time
 from pathlib import Path
 
-from ganaug import attempts
+from ganaug import __version__, attempts
 from ganaug.errors import Interrupted, UserError, out_of_memory
 from ganaug.files import disk_errors_explained
 
+# By name: the module, and what the answer tells.
+QUESTIONS = {
+    "estimate": ("ganaug.overview.estimate", "what the study will take: hours, days, disk"),
+    "status": ("ganaug.overview.status", "how far the study is, and what has failed"),
+    "leftovers": ("ganaug.overview.leftovers", "which files no longer belong to the study"),
+    "report": ("ganaug.overview.partial", "with --partial: tables, figures and page of what is there so far"),
+}
 STAGES = {
     "make_phantoms": "ganaug.data.phantom",
     "make_manifest": "ganaug.data.manifest",
@@ -48,20 +61,77 @@ STAGES = {
     "make_tables": "ganaug.analysis.tables",
     "make_figure": "ganaug.analysis.figures",
     "make_report": "ganaug.report.page",
-    "show_estimate": "ganaug.overview.estimate",
-    "show_status": "ganaug.overview.status",
-    "list_leftovers": "ganaug.overview.leftovers",
     "print_summary": "ganaug.analysis.summary",
 }
 
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] not in STAGES:
-        print(
-            f"usage: python -m ganaug <stage> …  (--help for its options)\nstages: {' '.join(STAGES)}", file=sys.stderr
-        )
-        return 2
+    if argv[:1] in (["--help"], ["-h"]):
+        return _print(overview())
+    if argv[:1] == ["--version"]:
+        return _print(f"ganaug {__version__}")
+    if argv and argv[0] in QUESTIONS:
+        return _ask(argv[0], argv[1:])
+    if argv and argv[0] in STAGES:
+        return _run_stage(argv)
+    for word in argv[:1]:
+        near = difflib.get_close_matches(word, [*QUESTIONS, *STAGES], n=1)
+        print(f"ganaug {word}: no such command{f'; did you mean {near[0]}?' if near else ''}\n", file=sys.stderr)
+    print(overview(), file=sys.stderr)
+    return 2
+
+
+def overview() -> str:
+    """What commands there are, for a terminal."""
+    questions = "\n".join(f"  {name:10} {told}" for name, (_, told) in QUESTIONS.items())
+    stages = textwrap.fill(" ".join(STAGES), 78, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    return f"""usage: ganaug <command> [options]        (ganaug <command> --help tells the options)
+
+Questions to a study, answered from its settings and its files, with or without a
+running Snakemake. Without --configfile it is the quickstart.
+{questions}
+
+  ganaug estimate  --configfile config/paper.yaml --gpus 8
+  ganaug status    --configfile config/paper.yaml --directory /scratch/study
+  ganaug leftovers --configfile config/paper.yaml
+  ganaug report    --configfile config/paper.yaml --partial
+
+Stages, which the workflow runs; the first line of a job's log is such a command.
+{stages}"""
+
+
+def _print(text: str) -> int:
+    """Prints to the standard output; a reader that has seen enough (`| head`) is no error. Returns 0."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _ask(name: str, words: list[str]) -> int:
+    """Answers a question; returns the exit status."""
+    from ganaug.study.arguments import study_folder
+
+    module = importlib.import_module(QUESTIONS[name][0])
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=f"ganaug {name}", description=module.__doc__, formatter_class=raw)
+    module.add_arguments(parser)
+    args = parser.parse_args(words)
+    try:
+        with study_folder(args):
+            answer = module.run(args)
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return _print(answer)
+
+
+def _run_stage(argv: list[str]) -> int:
+    """Runs a stage, with a log and a provenance where they are asked for; returns the exit status."""
     started = time.time()
 
     common = argparse.ArgumentParser(add_help=False)

@@ -120,6 +120,15 @@ def check_folder(path: Path) -> None:
                 raise UserError(f"{part} is a file where a folder must be; move it away")
 
 
+def check_writable(folder: Path) -> None:
+    """Raises UserError where nothing can be written to `folder`, which need not be there yet. Writes nothing itself."""
+    there = next(part for part in [folder, *folder.parents] if part.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
+        with disk_errors_explained(folder / "a file"):
+            raise OSError(number, os.strerror(number), str(there))
+
+
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -8,14 +8,15 @@ AT_RATIO = "/ratio-{ratio}"
 # A cell; the augmentation may be `gan@<ratio>`.
 CELL = "{augmentation}/size-{size}/replicate-{replicate}/{backbone}"
 
-# All that the workflow writes lies in these, and in the report and the plan. Anything else there is not of its making.
+# All that the workflow writes lies in these, and in the report. Anything else there is not of its making.
 FOLDERS = (
     *("data", "subsets", "gan", "synthetic", "fidelity", "weights", "cells", "external", "tables", "figures"),
     *("checkpoints", "logs", "benchmarks"),
 )
 # What an incomplete study's report adds: what is missing, and the report before it. A complete run takes them away.
 OF_INCOMPLETE = ("unfinished.json", "report.before.html", "tables/missing.csv")
-FILES = ("plan.json", "report.html", *OF_INCOMPLETE)
+FILES = ("report.html", *OF_INCOMPLETE)
+FORMER_FILES = ("plan.json",)  # which earlier versions wrote
 
 
 def augmentation_at(ratio: str) -> str:

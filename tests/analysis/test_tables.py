@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 from ganaug.analysis.inference import Evidence, StatisticsSettings
+from ganaug.analysis.material import read_cells, read_groups
+from ganaug.analysis.results import CELL
 from ganaug.analysis.summary import as_text
-from ganaug.analysis.tables import ALWAYS, read_cells, read_groups
 from ganaug.cli import main
 from ganaug.files import read_csv
+from ganaug.study.tables import TABLES, tables_of
 from helpers.results_tree import CLASSES, GRID, STATISTICS, make_tables, make_tree
 from helpers.running import ROOT
 
@@ -31,40 +33,10 @@ def table(root, name):
 
 
 def test_columns_are_the_promised_ones(tree):
-    columns = {
-        "cells": "augmentation,size,replicate,backbone,metric,value",
-        "summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
-        "comparisons": "augmentation,reference,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,"
-        "test,p,family,p_holm,margin,p_equivalence,p_equivalence_holm,verdict",
-        "scaling": "augmentation,backbone,metric,quantity,size,value,ci_low,ci_high,interval,p,beyond,note",
-        "confusion": "augmentation,size,replicate,backbone,label,predicted,images",
-        "class_rates": "augmentation,size,backbone,class,quantity,value,ci_low,ci_high,images,groups,effective_images,"
-        "replicates",
-        "reliability": "augmentation,size,replicate,backbone,priors,class,bin_low,bin_high,images,confidence,accuracy",
-        "calibration": "augmentation,size,backbone,priors,class,metric,mean,ci_low,ci_high,replicates,interval,floor",
-        "prevalence": "size,class,training,weighted,development,test",
-        "curves": "augmentation,size,backbone,class,curve,x,y,ci_low,ci_high",
-        "ratio_sweep": "ratio,augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
-        "transfer": "trained_on,tested_on,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
-        "shortcut": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval,chance,share,"
-        "images_low,images_high",
-        "external_cells": "augmentation,size,replicate,backbone,metric,value",
-        "external_summary": "augmentation,size,backbone,metric,mean,ci_low,ci_high,replicates,interval",
-        "fidelity": "size,replicate,class,reference,extractor,metric,value,floor,above_floor,images,reference_images,"
-        "warning",
-        "fidelity_curve": "size,replicate,kimg,extractor,metric,value",
-        "gan_training": "size,replicate,kimg,quantity,value",
-        "memorisation": "size,replicate,synthetic,held_out,median_distance,median_distance_held_out,effect,p,"
-        "near_share,copies,verdict",
-        "convergence": "augmentation,size,replicate,backbone,epochs,epoch_chosen,chose_last,end_epochs,"
-        "train_loss_per_epoch,validation_loss_per_epoch,validation_balanced_accuracy_per_epoch",
-        "gan_convergence": "size,replicate,kimg,extractor,metric,snapshots,nearest_kimg,nearest_is_last,end_snapshots,"
-        "value_per_kimg",
-        "subsets": "size,replicate,side,class,images",
-        "data": "class,left_out,images,groups,test,pool",
-    }
-    for name, header in columns.items():
-        assert (tree / f"tables/{name}.csv").read_text().splitlines()[0] == header, name
+    assert sorted(path.stem for path in (tree / "tables").glob("*.csv")) == sorted(set(TABLES) - {"missing"})
+    for name in set(TABLES) - {"missing"}:
+        assert (tree / f"tables/{name}.csv").read_text().splitlines()[0].split(",") == TABLES[name].columns.split()
+    assert " ".join(["stage", *CELL, "why"]) == TABLES["missing"].columns
 
 
 def test_probes_and_other_ratios_are_no_augmentations_of_the_comparison(tree):
@@ -246,8 +218,7 @@ def test_print_summary_shows_what_is_undefined():
 
 def test_the_stage_runs_alone_with_provenance(tree, tmp_path):
     """As its own process, and without loading torch or matplotlib."""
-    names = list(ALWAYS)
-    outputs = [part for n in names for part in (f"--{n}", str(tmp_path / f"{n}.csv"))]
+    outputs = [part for n in tables_of([]) for part in (f"--{n.replace('_', '-')}", str(tmp_path / f"{n}.csv"))]
     settings = json.dumps({**SMALL, **STATISTICS, "ratio": 1})
     command = ["make_tables", "--results", str(tree), "--settings", settings, "--seed", "1"]
     command += [*outputs, "--provenance", str(tmp_path / "provenance.json"), "--log", str(tmp_path / "log")]

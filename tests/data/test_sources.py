@@ -9,7 +9,7 @@ import pytest
 
 from ganaug.cli import main
 from ganaug.data import sources
-from ganaug.data.listing import listing_digest
+from ganaug.data.listing import listing_digest, save_caches
 from ganaug.data.manifest import make_manifest
 from ganaug.errors import UserError
 from ganaug.files import read_json
@@ -63,7 +63,12 @@ def test_a_missing_class_names_those_that_are_there(tmp_path):
 def test_the_listing_changes_with_contents_and_names_alone(tmp_path):
     root = folder_of(tmp_path / "r", A={"1.png": picture(0)}, B={"1.png": picture(1)})
     cache = tmp_path / "cache" / "images.json"
-    look = lambda cache=cache: listing_digest(root, "folder", None, False, cache)  # noqa: E731
+
+    def look(cache=cache):
+        digest = listing_digest(root, "folder", None, False, cache)
+        save_caches()
+        return digest
+
     digests = [look()]
     for content in (b"x", b"xy"):
         (root / "A" / "2.png").write_bytes(content)
@@ -77,6 +82,27 @@ def test_the_listing_changes_with_contents_and_names_alone(tmp_path):
     assert look() == digests[-1]
     moved = root.rename(tmp_path / "elsewhere")
     assert listing_digest(moved, "folder", None, False, cache) == digests[-1]
+
+
+def test_who_only_asks_for_a_listing_writes_nothing_and_reads_what_a_run_has_saved(tmp_path):
+    root = folder_of(tmp_path / "r", A={"1.png": picture(0)}, B={"1.png": picture(1)})
+    cache, file = tmp_path / "cache" / "images.json", root / "A" / "1.png"
+    look = lambda: listing_digest(root, "folder", None, False, cache)  # noqa: E731
+    before, first = file.stat(), look()
+    assert not cache.parent.exists()
+
+    def spoil(content):  # unseen by its size and time
+        file.write_bytes(content[: before.st_size].ljust(before.st_size))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    spoil(b"a")
+    assert look() != first  # read again
+    save_caches()
+    second, saved = look(), cache.read_bytes()
+    spoil(b"b")
+    assert look() == second
+    file.write_bytes(b"another")
+    assert look() != second and cache.read_bytes() == saved
 
 
 def test_the_provenance_of_a_manifest_holds_the_listing_that_its_stage_read(tmp_path):

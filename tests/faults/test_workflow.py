@@ -109,7 +109,7 @@ def test_a_second_workflow_in_the_folder_is_refused(tmp_path, undisturbed, survi
         jobs[0][1].suspend()  # so that the first is not over too soon
         second = subprocess.run(command(tmp_path, STUDY, "--cores", "1"), cwd=tmp_path, capture_output=True, text=True)
         jobs[0][1].resume()
-        assert second.returncode and "cannot be locked" in second.stderr
+        assert second.returncode and f"is being made already, by process {first.pid} on" in second.stderr
         assert first.wait(1500) == 0
     finally:
         first.kill()

@@ -1,7 +1,6 @@
 """Jobs of a finished study, each run again alone, in a folder of links to the study's files."""
 
 import importlib
-import json
 import os
 import shlex
 import shutil
@@ -12,7 +11,9 @@ import torch
 
 from ganaug import cli
 from ganaug.attempts import beside
+from ganaug.study import jobs as studied
 from helpers.forks import fork, redirect
+from helpers.planned import plan_told
 
 STAGES = [
     *("make_phantoms", "make_manifest", "make_splits", "check_sizes", "make_subset", "make_test_set"),
@@ -44,10 +45,10 @@ def load_everything() -> None:
     importlib.import_module("timm")
 
 
-def jobs(study: Path) -> list[dict]:
-    """The jobs in the plan of a finished study, with their stages."""
-    (plan,) = study.glob("results/*/plan.json")
-    return [job | {"stage": RULES.get(job["rule"], job["rule"])} for job in json.loads(plan.read_text())["jobs"]]
+def jobs(study: Path) -> dict[str, studied.Job]:
+    """By stage, the first job of a finished study."""
+    found = plan_told("--configfile", study / "study.yaml").jobs
+    return {RULES.get(job.rule, job.rule): job for job in reversed(found)}
 
 
 class Job:
@@ -55,9 +56,9 @@ class Job:
 
     def __init__(self, study: Path, folder: Path, stage: str):
         self.study, self.folder = study, folder
-        job = next(job for job in jobs(study) if job["stage"] == stage)
-        self.outputs = [Path(path) for path in job["outputs"]]
-        self.log, self.checkpoints = Path(job["log"]), job["checkpoints"]
+        job = jobs(study)[stage]
+        self.outputs, self.log = job.outputs, job.log
+        self.checkpoints = str(job.checkpoints or "")
         first_line = (study / self.log).read_text().partition("\n")[0]
         self.command = shlex.split(first_line.partition(" INFO $ ")[2])[3:]
         assert self.command[0] == stage

@@ -1,12 +1,17 @@
 """A small study's plan and results with real files, for the tests of what is told from them."""
 
+import argparse
 import json
 import os
 import time
 from pathlib import Path
 
 from ganaug.attempts import beside, here
-from ganaug.drivers import DRIVERS, started
+from ganaug.drivers import file_of
+from ganaug.overview import plan
+from ganaug.overview.plan import Plan
+from ganaug.study.arguments import add_study
+from ganaug.study.jobs import Job
 
 STUDY = {
     "study": "lab",
@@ -26,35 +31,45 @@ STUDY = {
 }
 
 
-def job(root: Path, rule: str, after=(), gpus=1, threads=2, **wildcards) -> dict:
-    """As plan.json has it."""
+def job(root: Path, rule: str, after=(), gpus=1, threads=2, **wildcards) -> Job:
     folder = {"train_gan": "gan", "train_classifier": "cells", "make_subset": "subsets"}[rule]
     cell = "/".join(f"{key}-{value}" for key, value in wildcards.items())
-    outputs = [f"{root}/{folder}/{cell}/{name}" for name in ("weights.bin", "provenance.json")]
-    made = {"rule": rule, "wildcards": wildcards, "outputs": outputs, "log": f"{root}/logs/{rule}/{cell}.log"}
-    made |= {"benchmark": f"{root}/benchmarks/{rule}/{cell}.tsv", "after": list(after)}
-    made |= {"checkpoints": f"{root}/checkpoints/gan/{cell}" if rule == "train_gan" else ""}
-    return made | {"gpus": gpus, "threads": threads}
+    return Job(
+        rule=rule,
+        wildcards={key: str(value) for key, value in wildcards.items()},
+        inputs=[],
+        given=[],
+        outputs=[Path(root, folder, cell, name) for name in ("weights.bin", "provenance.json")],
+        log=Path(root, "logs", rule, f"{cell}.log"),
+        benchmark=Path(root, "benchmarks", rule, f"{cell}.tsv"),
+        checkpoints=Path(root, "checkpoints/gan", cell) if rule == "train_gan" else None,
+        threads=threads,
+        gpus=gpus,
+        after=list(after),
+    )
 
 
-def write_plan(root: Path, jobs: list[dict], configs=None, **study) -> Path:
-    plan = {"results": str(root), "study": STUDY | study, "images": dict.fromkeys("abcd", 300), "jobs": jobs}
-    path = root / "plan.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(plan | {"configs": configs or {}}))
-    return path
+def plan_of(root: Path, jobs: list[Job], **study) -> Plan:
+    return Plan(root, STUDY | study, jobs, dict.fromkeys("abcd", 300))
 
 
-def finish(made: dict, size: int = 1000) -> None:
+def plan_told(*words, with_images: bool = False) -> Plan:
+    """Of the study that the options of a command name."""
+    parser = argparse.ArgumentParser()
+    add_study(parser)
+    return plan.plan_of(parser.parse_args(list(map(str, words))), with_images)
+
+
+def finish(made: Job, size: int = 1000) -> None:
     """Write a job's outputs."""
-    for output in map(Path, made["outputs"]):
+    for output in made.outputs:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(b"0" * size)
 
 
-def attempt(made: dict, *log: str, **end) -> None:
+def attempt(made: Job, *log: str, **end) -> None:
     """Add an attempt at a job to its record, of an hour that began 62 minutes ago; without `outcome` it has no end."""
-    path, now = Path(made["log"]), time.time()
+    path, now = made.log, time.time()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(log))
     begun = {"started": now - 62 * 60, "host": "elsewhere", "pid": 1, "slurm_job": None, "processes": 1}
@@ -66,9 +81,9 @@ def attempt(made: dict, *log: str, **end) -> None:
     os.utime(beside(path), (now - 2 * 60, now - 2 * 60))
 
 
-def write_driver(runs: Path, pid: int) -> None:
-    """Write a process of this machine down as the driver at work on some results, the only one."""
-    path = DRIVERS / "driver.json"
+def write_dead_driver(runs: Path, study: str = "of other settings") -> None:
+    """Write a driver that has died at work on some results, and was the only one; its lock is free."""
+    path = file_of(runs)
     path.parent.mkdir(parents=True, exist_ok=True)
-    driver = {"host": here(), "pid": pid, "started": started(pid) or 0, "runs": str(runs)}
-    path.write_text(json.dumps(driver | {"study": "of other settings", "executor": "local"}))
+    driver = {"host": here(), "pid": 2**22 + 1, "started": 0, "runs": str(runs), "study": study, "executor": "local"}
+    path.write_text(json.dumps(driver) + "\n")

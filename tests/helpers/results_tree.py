@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ganaug.analysis.tables import ALWAYS, SOME
 from ganaug.cli import main
 from ganaug.data.calibration import COPIES, DIFFERENT, choose, describe
 from ganaug.data.odd_groups import described
 from ganaug.data.window import Window
+from ganaug.study.tables import tables_of
 from helpers.running import CLASSES
 
 GRID = {
@@ -219,15 +219,16 @@ def _provenance(folder: Path, stage: str, wall: float) -> None:
 
 
 STATISTICS = {"confidence": 0.95, "bootstrap_samples": 300, "equivalence_margin": 0.02, "validation_share": 0.2}
-GAN_TABLES = ["fidelity", "fidelity-curve", "memorisation", "gan-training", "gan-convergence"]
 
 
 def make_tables(root: Path, grid: dict = GRID, generated: bool = True, unfinished: Path | None = None) -> int:
     """Run the stage make_tables on the tree as the workflow does; returns its exit status."""
-    names = [*ALWAYS, *(GAN_TABLES if generated else []), *(["ratio-sweep"] if grid.get("ratios") else [])]
-    names += ["transfer", "shortcut", *(n for n in SOME if n.startswith("external"))] if grid.get("probes") else []
-    names += ["missing"] if unfinished else []
-    outputs = [part for n in names for part in (f"--{n}", str(root / "tables" / f"{n.replace('-', '_')}.csv"))]
+    parts = {"gan"} if generated else set()
+    parts |= {"ratio_sweep"} if grid.get("ratios") else set()
+    parts |= {"synthetic_only", "border_only", "external"} if grid.get("probes") else set()
+    parts |= {"incomplete"} if unfinished else set()
+    names = tables_of(parts)
+    outputs = [part for n in names for part in (f"--{n.replace('_', '-')}", str(root / "tables" / f"{n}.csv"))]
     settings = json.dumps({**grid, **STATISTICS, "ratio": 1})
     more = ["--unfinished", str(unfinished)] if unfinished else []
     return main(["make_tables", "--settings", settings, "--seed", "1", "--results", str(root), *outputs, *more])

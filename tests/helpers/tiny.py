@@ -45,7 +45,7 @@ def results(folder: Path) -> dict[str, bytes]:
         if path.is_file()
         and path.relative_to(root).parts[0] not in skipped
         and not path.name.endswith("provenance.json")
-        and path.name not in ("report.html", "plan.json", "unfinished.json")
+        and path.name not in ("report.html", "unfinished.json")
     }
 
 

@@ -1,9 +1,11 @@
 """What a study takes, guessed before it runs and in proportion to what has finished."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -13,20 +15,31 @@ from ganaug.overview import gpu_rates
 from ganaug.overview.costs import costs
 from ganaug.overview.estimate import longest_chain, report, wall_clock
 from ganaug.overview.guesses import gan_core_seconds, gan_gpu_seconds
-from ganaug.overview.plan import read_plan
 from ganaug.overview.text import duration, in_bytes, in_hours
-from helpers.planned import STUDY, attempt, finish, job, write_plan
+from ganaug.study.jobs import Job
+from helpers.planned import STUDY, attempt, finish, job, plan_of
 from helpers.running import CLASSES, ROOT, dry_run
 from helpers.tiny import STUDY as TINY
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+WITHOUT_SNAKEMAKE = """
+import sys
+sys.modules["snakemake"] = None  # its import fails
+from ganaug.cli import main
+sys.exit(main())
+"""
+
+
+def command(*words) -> list[str]:
+    return [sys.executable, "-c", WITHOUT_SNAKEMAKE, *map(str, words)]
 
 
 @pytest.fixture
 def ask(tmp_path):
-    """study.py, run in tmp_path; returns what it says."""
+    """`python -m ganaug` in tmp_path, without Snakemake; returns what it says."""
 
     def run(*arguments, fails=False) -> str:
-        command = [sys.executable, ROOT / "study.py", *arguments]
-        done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, timeout=1500)
+        done = subprocess.run(command(*arguments), env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -38,7 +51,7 @@ def lab(tmp_path):
     return tmp_path / "results/lab"
 
 
-def classifiers(lab, sizes=("20", "all"), **more) -> list[dict]:
+def classifiers(lab, sizes=("20", "all"), **more) -> list[Job]:
     return [
         job(lab, "train_classifier", gpus=0, size=size, replicate=n, backbone="resnet18", **more)
         for size in sizes
@@ -119,7 +132,7 @@ def test_classifiers_that_the_cpu_bounds_gain_by_sharing_a_card_and_others_do_no
 
 def test_jobs_that_share_a_gpu_take_their_part_of_its_hours(lab):
     jobs = [job(lab, "train_gan", size="20", replicate=n) for n in range(4)]
-    plan = read_plan(write_plan(lab, jobs, device="cuda"))
+    plan = plan_of(lab, jobs, device="cuda")
     alone, shared = costs(plan), costs(plan, sharing=4)
     assert shared[0].total.gpu == pytest.approx(shared[0].seconds / 4 / 3600)
     assert shared[0].seconds >= alone[0].seconds and wall_clock(shared, 1, None) < wall_clock(alone, 1, None)
@@ -127,38 +140,39 @@ def test_jobs_that_share_a_gpu_take_their_part_of_its_hours(lab):
     begun, before = (costs(plan, sharing=4)[0], shared[0])
     assert begun.used.gpu == pytest.approx(1 / 4)
     assert begun.left.gpu == pytest.approx(max(0, before.left.gpu - 1 / 4))
-    with pytest.raises(UserError, match="--per-gpu 0"):
-        report(plan, sharing=0)
+    for wrong, message in (({"sharing": 0}, "--per-gpu 0"), ({"gpus": -1}, "--gpus -1"), ({"cores": 0}, "--cores 0")):
+        with pytest.raises(UserError, match=message):
+            report(plan, **wrong)
 
 
 def test_a_guess_follows_the_settings_of_the_cell(lab):
     def gan(**settings):
-        plan = write_plan(lab, [job(lab, "train_gan", size="20", replicate=1)], gan=STUDY["gan"] | settings)
-        (cost,) = costs(read_plan(plan), on_gpus=False)
+        plan = plan_of(lab, [job(lab, "train_gan", size="20", replicate=1)], gan=STUDY["gan"] | settings)
+        (cost,) = costs(plan, on_gpus=False)
         return cost.guess
 
     base = gan(kimg=100)
     assert gan(kimg=200).seconds == pytest.approx(2 * base.seconds, rel=0.05)
     assert gan(kimg=100, channel_base=2048, channel_max=128).seconds > 4 * base.seconds
     assert gan(kimg=100, channel_base=2048, channel_max=128).bytes > 5 * base.bytes
-    small, _, large, _ = (cost.guess for cost in costs(read_plan(write_plan(lab, classifiers(lab)))))
+    small, _, large, _ = (cost.guess for cost in costs(plan_of(lab, classifiers(lab))))
     # 16 and 180 training images of each of 4 classes, and the same 300 test images for both
     assert 3 < large.seconds / small.seconds < 900 / 80
 
 
 def test_unfinished_jobs_are_in_proportion_to_finished_ones(lab):
     jobs = classifiers(lab)
-    before = costs(read_plan(write_plan(lab, jobs)))
+    before = costs(plan_of(lab, jobs))
     attempt(jobs[0], outcome="done", seconds=10 * before[0].guess.seconds, cpu_seconds=30.0)
     finish(jobs[0])
-    after = costs(read_plan(write_plan(lab, jobs)))
+    after = costs(plan_of(lab, jobs))
     assert after[0].seconds == pytest.approx(10 * before[0].guess.seconds)
     assert [c.seconds for c in after[1:]] == pytest.approx([10 * c.guess.seconds for c in before[1:]])
     assert after[2].seconds > 3 * after[0].seconds  # the large cell is not taken for a small one
     assert after[0].total.cpu == pytest.approx(30 / 3600) and after[0].left.cpu == 0
     assert after[0].bytes == 2000 and after[1].bytes == pytest.approx(2000, rel=0.01)
-    text = report(read_plan(write_plan(lab, jobs)))
-    assert "measured, 1 of 4" in text and "measured, 1 of 4" not in report(read_plan(write_plan(lab, jobs[1:])))
+    text = report(plan_of(lab, jobs))
+    assert "measured, 1 of 4" in text and "measured, 1 of 4" not in report(plan_of(lab, jobs[1:]))
 
 
 def test_results_from_before_attempts_were_recorded_count_by_their_provenance(lab):
@@ -166,13 +180,13 @@ def test_results_from_before_attempts_were_recorded_count_by_their_provenance(la
     finish(made)
     record = {"wall_seconds": 7200.0, "cpu_seconds": 3600.0, "machine": {"device": "cpu"}}
     (lab / "cells/size-20/replicate-1/backbone-resnet18/provenance.json").write_text(json.dumps(record))
-    cost = costs(read_plan(write_plan(lab, jobs)))[0]
+    cost = costs(plan_of(lab, jobs))[0]
     assert (cost.measured.seconds, cost.used.cpu, cost.total.gpu) == (7200, 1, 0)
 
 
 def test_gpu_hours_are_counted_where_there_are_gpus(lab):
     jobs = [job(lab, "train_gan", size="20", replicate=n, gpus=2) for n in (1, 2)]
-    plan = read_plan(write_plan(lab, jobs))
+    plan = plan_of(lab, jobs)
     assert all(cost.total.gpu == 0 for cost in costs(plan, on_gpus=False))
     for cost in costs(plan, on_gpus=True):
         assert cost.total.gpu == pytest.approx(2 * cost.seconds / 3600)
@@ -188,9 +202,9 @@ def test_wall_clock_is_that_of_the_longest_chain_or_of_all_the_work(lab):
     for made in chain:
         attempt(made, outcome="done", seconds=3600.0)
         finish(made)
-    apart = [made | {"after": []} for made in chain]
+    apart = [replace(made, after=[]) for made in chain]
     for jobs, on_one, on_many in ((chain, 3, 3), (apart, 3, 1)):
-        found = costs(read_plan(write_plan(lab, jobs)), on_gpus=False)
+        found = costs(plan_of(lab, jobs), on_gpus=False)
         assert wall_clock(found, 1, None) == pytest.approx(on_one * 3600)
         assert wall_clock(found, 8, None) == longest_chain(found) == pytest.approx(on_many * 3600)
 
@@ -207,7 +221,7 @@ def test_a_study_that_has_never_run_is_estimated(tmp_path, ask):
         folder.mkdir(parents=True)
         (folder / f"{name}-1.png").touch()
     paper = ["--configfile", ROOT / "config/paper.yaml", "--config", f"data_root={tmp_path / 'data'}"]
-    text = ask("estimate", *paper, "--", "--gpus", "4")
+    text = ask("estimate", *paper, "--gpus", "4")
     assert re.search(r"^train_gan +15 +[\d.]+ h +\d+ h .* guess$", text, flags=re.MULTILINE)
     assert re.search(r"^GPUs at a time +4\ntakes at least +[\d.]+ (days|h)$", text, flags=re.MULTILINE)
     assert re.search(r"^all +403 ", text, flags=re.MULTILINE) and max(map(len, text.splitlines())) <= 100
@@ -221,8 +235,8 @@ def test_what_is_wrong_with_a_study_is_told(tmp_path, ask):
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
-    command = [sys.executable, ROOT / "study.py", "estimate"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command("estimate"), env=ENVIRONMENT, cwd=tmp_path, **pipes)
     process.stdout.close()
     assert process.stderr.read() == b"" and process.wait() == 0
 

@@ -1,19 +1,19 @@
 """How far a study is, told from files alone."""
 
-import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from ganaug import attempts
 from ganaug.cli import main
-from ganaug.overview.plan import read_plan
+from ganaug.drivers import Driver
 from ganaug.overview.status import report
-from helpers.planned import attempt, finish, job, write_driver, write_plan
+from helpers.planned import attempt, finish, job, plan_of, write_dead_driver
+from helpers.running import ROOT
 
 BEGUN = "2026-01-01 10:00:00,000 INFO $ python -m ganaug train_gan"
 BROKEN = "2026-01-01 10:00:00,000 ERROR train_gan: device: cuda was asked for"
@@ -25,7 +25,7 @@ def lab(tmp_path):
 
 
 def shown(lab, jobs, **study) -> str:
-    return report(read_plan(write_plan(lab, jobs, **study)), time.time())
+    return report(plan_of(lab, jobs, **study), time.time())
 
 
 def counts(text: str, rule: str) -> list[int]:
@@ -46,9 +46,7 @@ def test_each_state_is_told_from_the_files(lab):
     attempt(gone, BEGUN, outcome="done")  # and its outputs were deleted since
     text = shown(lab, jobs)
     assert counts(text, "train_gan") == counts(text, "all") == [7, 1, 1, 2, 3]
-    assert (
-        f"failed: train_gan size=20 replicate=3 (attempt 1, begun 62 min ago on elsewhere)\n  {failed['log']}:" in text
-    )
+    assert f"failed: train_gan size=20 replicate=3 (attempt 1, begun 62 min ago on elsewhere)\n  {failed.log}:" in text
     assert BROKEN in text
     assert "ended without a word: train_gan size=20 replicate=4" in text
     assert "stopped by a signal, and to go on:\n  train_gan size=20 replicate=5" in text
@@ -88,10 +86,10 @@ def test_slurm_is_asked_for_jobs_of_other_nodes(lab, tmp_path, monkeypatch):
 def test_where_nothing_can_be_asked_a_job_runs_as_long_as_it_is_heard_of(lab):
     made = job(lab, "train_gan", size=20, replicate=1)
     attempt(made, BEGUN)
-    os.utime(made["log"], (0, 0))  # the log may be silent
+    os.utime(made.log, (0, 0))  # the log may be silent
     for minutes, running in ((9, 1), (11, 0)):
         heard = time.time() - 60 * minutes
-        os.utime(attempts.beside(Path(made["log"])), (heard, heard))
+        os.utime(attempts.beside(made.log), (heard, heard))
         assert counts(shown(lab, [made]), "train_gan") == [1, 0, running, 1 - running, 0]
     assert (
         "ended without a word: train_gan size=20 replicate=1 (attempt 1, begun 62 min ago on elsewhere, lasted 51"
@@ -115,23 +113,14 @@ def test_failed_jobs_under_a_driver_may_be_tried_again(lab, tmp_path, monkeypatc
     made = job(lab, "train_gan", size=20, replicate=1)
     attempt(made, BROKEN, outcome="failed")
     assert "may try these again" not in shown(lab, [made])
-    for runs, pid, told in (
-        (Path("results/other"), os.getpid(), False),
-        (lab, os.getpid(), True),
-        (lab, 2**22 + 1, False),
-    ):
-        write_driver(runs, pid)
-        assert ("may try these again" in shown(lab, [made])) == told
-
-
-def test_a_study_that_has_changed_since_its_plan_is_named(lab, tmp_path):
-    config = tmp_path / "study.yaml"
-    config.write_text("sizes: [20]")
-    configs = {str(config): hashlib.sha256(b"sizes: [20]").hexdigest()}
-    jobs = [job(lab, "train_gan", size=20, replicate=1)]
-    assert "NOTE" not in shown(lab, jobs, configs=configs)
-    config.write_text("sizes: [40]")
-    assert f"NOTE: {config} has changed since" in shown(lab, jobs, configs=configs)
+    write_dead_driver(lab)
+    other = Driver("results/other", "another study", "local")  # in the same folder
+    assert "may try these again" not in shown(lab, [made])
+    other.leave()
+    driver = Driver(lab, "a study", "local")
+    assert "may try these again" in shown(lab, [made])
+    del driver  # dead
+    assert "may try these again" not in shown(lab, [made])
 
 
 def test_the_table_is_no_wider_than_a_terminal(lab):
@@ -141,7 +130,18 @@ def test_the_table_is_no_wider_than_a_terminal(lab):
     assert max(map(len, shown(lab, jobs).splitlines())) <= 100
 
 
-def test_the_command_reads_the_plan(lab, capsys):
-    plan = write_plan(lab, [job(lab, "train_gan", size=20, replicate=1)])
-    assert main(["show_status", "--plan", str(plan)]) == 0
-    assert counts(capsys.readouterr().out, "train_gan") == [1, 0, 0, 0, 1]
+PAPER = ["--configfile", str(ROOT / "config/paper.yaml"), "--config", "replicates=2"]
+
+
+def test_the_command_needs_no_images_where_the_study_has_a_manifest(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["status", *PAPER]) == 1
+    assert "status: data_root: data/COVID-19_Radiography_Dataset is not a folder" in capsys.readouterr().err
+    manifest = tmp_path / "results/paper/data/manifest.csv"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("file,class\n" + "".join(f'"{i}, a.png",{i % 4}\n' for i in range(8000)))
+    assert main(["status", *PAPER]) == 0
+    told = capsys.readouterr().out
+    assert counts(told, "train_gan") == [6, 0, 0, 0, 6]
+    assert main(["estimate", *PAPER, "--gpus", "1"]) == 0
+    assert re.search(r"^train_gan +6 .* guess$", capsys.readouterr().out, flags=re.MULTILINE)

@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ganaug.attempts import here
+from ganaug.drivers import Driver, lives, records
 from helpers.disks import fill, make_read_only
-from helpers.planned import write_driver
-from helpers.running import ROOT, dry_run, run, snakemake
+from helpers.planned import write_dead_driver
+from helpers.running import CLASSES, ROOT, dry_run, look, run, snakemake
 from helpers.tiny import STUDY, command
 from helpers.waiting import says, until
 
 pytestmark = pytest.mark.slow
 OTHER_SPLIT = STUDY | {"splits": {"test_share": 0.4, "validation_share": 0.3}}
+RESULTS = Path("results/lab")
 SUBSET = "results/lab/subsets/size-10/replicate-1"
 
 
@@ -28,26 +31,31 @@ def share(folder: Path) -> float:
 
 
 def test_relative_paths_hold_when_it_starts_anew(tmp_path):
-    """--directory would be entered twice, and the program, like the settings, be looked for in it."""
+    """--directory would be entered twice, and the program, like the settings, be looked for in it.
+
+    Without the project's profile Snakemake has a lock of its own, which must not keep it from starting anew.
+    """
     (tmp_path / "sub").mkdir()
     (tmp_path / "environment").symlink_to(Path(sys.executable).parent)
     for study in (STUDY, OTHER_SPLIT):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
         start = ["environment/snakemake", "--snakefile", os.path.relpath(ROOT / "Snakefile", tmp_path)]
         start += ["--directory", "sub", "--configfile", "study.yaml", "--cores", "2", "--until", "check_leaks"]
+        start += ["--workflow-profile", "none"]
         done = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert "first the subsets" in done.stdout and share(tmp_path / "sub") == 0.3
     assert not (tmp_path / "sub/sub").exists()
+    assert not (tmp_path / "sub/.snakemake/locks").exists()  # it was there, and was taken away
 
 
 def test_what_ended_without_a_driver_is_made_again_where_settings_have_changed(begun, monkeypatch):
     """As a job of SLURM that ends after its driver has died: done in the files, and not in Snakemake's books."""
     run(begun, STUDY, "--cleanup-metadata", *(f"{SUBSET}/{name}" for name in os.listdir(begun / SUBSET)))
     monkeypatch.chdir(begun)
-    write_driver(Path("results/lab"), 2**22 + 1)
+    write_dead_driver(RESULTS)
     run(begun, OTHER_SPLIT, "--until", "check_leaks")
-    assert share(begun) == 0.3 and not list(Path(".snakemake/drivers").iterdir())
+    assert share(begun) == 0.3 and not records(RESULTS)
 
 
 @pytest.fixture
@@ -73,13 +81,60 @@ def test_a_signal_ends_it_while_it_makes_what_comes_first(begun, making_first):
     assert not (begun / "results/lab/cells").exists()
 
 
-def test_one_that_is_killed_while_it_makes_what_comes_first_leaves_no_lock(begun, making_first):
+def test_a_second_is_refused_while_the_first_lives_and_takes_over_once_that_is_killed(begun, making_first, monkeypatch):
     process, log = making_first
     until(lambda: "Building DAG" in log.read_text().partition("first the subsets")[2], process)
+    second = subprocess.run(
+        command(begun, OTHER_SPLIT, "--cores", "1", "--until", "check_leaks"), cwd=begun, capture_output=True, text=True
+    )
+    told = f"results/lab is being made already, by process {process.pid} on {here()}; wait for that process, or end it"
+    assert second.returncode and told in second.stderr and "Traceback" not in second.stderr
     process.kill()
     process.wait()
     run(begun, OTHER_SPLIT, "--until", "check_leaks")  # it ends what that one has started
-    assert share(begun) == 0.3 and not list((begun / ".snakemake/drivers").iterdir())
+    assert share(begun) == 0.3
+    monkeypatch.chdir(begun)
+    assert not records(RESULTS)
+
+
+LOOKS = [["-n"], ["--lint"], ["--list-rules"], ["--summary"]]
+
+
+def files(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    """Content and time of every file below a folder, but for Snakemake's own notes of each run (iocache, log)."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.parent.name not in ("iocache", "log")]
+    return {path: (path.read_bytes(), path.lstat().st_mtime_ns) for path in found}
+
+
+def test_who_only_looks_writes_and_deletes_nothing(begun, monkeypatch):
+    """Beside a driver at work, one that has died, and a lock of Snakemake's own for another workflow in the folder."""
+    monkeypatch.chdir(begun)
+    write_dead_driver(RESULTS)
+    driver = Driver(RESULTS, "a study", "local")
+    Path(".snakemake/locks/0.output.lock").write_text("elsewhere/a.txt\n")
+    before = files(begun)
+    for how in LOOKS:
+        look(begun, *how, "--cores", "2", "--configfile", "study.yaml")
+        assert files(begun) == before, how
+        assert lives(RESULTS), how
+    driver.leave()
+
+
+def test_who_only_looks_writes_in_an_empty_folder_what_is_asked_for_alone(tmp_path):
+    """The file is an input of check_lineage, and Snakemake plans no job without its inputs.
+
+    Raw images are looked at, too; what was found there is written down by a run.
+    """
+    for name in CLASSES:
+        images = tmp_path / "raw" / name / "images"
+        images.mkdir(parents=True)
+        (images / f"{name}-1.png").write_bytes(b"")
+    (tmp_path / "lab").mkdir()
+    raw = STUDY | {"data": {"source": "radiography", "resolution": 16}, "data_root": str(tmp_path / "raw")}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(raw))
+    for how in LOOKS:
+        look(tmp_path / "lab", *how, "--cores", "2", "--configfile", tmp_path / "study.yaml")
+        assert {path.parent for path in files(tmp_path / "lab")} <= {tmp_path / "lab/.snakemake/asked/lab"}, how
 
 
 @pytest.mark.parametrize("fault", [fill, make_read_only])

@@ -15,9 +15,9 @@ from safetensors import safe_open
 
 from ganaug.overview.costs import costs
 from ganaug.overview.leftovers import leftovers
-from ganaug.overview.plan import read_plan
 from helpers.miniature import RADIOGRAPHS, STUDY, find_radiographs, make_miniature
 from helpers.modes import other_modes, users_umask
+from helpers.planned import plan_told
 from helpers.running import CLASSES, run
 
 pytestmark = pytest.mark.slow
@@ -172,9 +172,9 @@ def test_every_job_left_its_command_and_what_made_it(study):
     assert len(list(results.glob("benchmarks/train_gan/**/*.tsv"))) == sizes_of(study)
 
 
-def test_all_that_a_study_leaves_is_in_its_plan_and_done(study, monkeypatch):
+def test_all_that_a_study_leaves_is_of_its_jobs_and_done(study, monkeypatch):
     monkeypatch.chdir(study)
-    plan = read_plan(study / "results/mini/plan.json")
+    plan = plan_told("--configfile", "study.yaml", with_images=True)
     assert leftovers(plan) == ([], [])
     found = costs(plan)
     assert found and all(cost.done and cost.measured and cost.used.cpu > 0 for cost in found)

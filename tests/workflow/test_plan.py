@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from ganaug.layout import FILES, FOLDERS
-from ganaug.overview.plan import read_plan
 from ganaug.report.pictures import PICTURES
+from helpers.planned import plan_told
 from helpers.running import CLASSES, ROOT, dry_run, planned, planned_jobs
 from helpers.tiny import STUDY
 
@@ -61,16 +61,15 @@ def empty_radiographs(tmp_path):
         *(("xray-small", 1, 135), ("xray-64", 1, 47), ("reference", 1, 269)),
     ],
 )
-def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs, monkeypatch):
+def test_shipped_studies_plan_exactly_their_jobs(name, networks, total, tmp_path, empty_radiographs):
     study = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
     arguments = ["--configfile", ROOT / "config" / f"{name}.yaml"]
     if study["data"]["source"] != "phantom":
         arguments += ["--config", f"data_root={empty_radiographs}"]
-    monkeypatch.setenv("GANAUG_PLAN", str(tmp_path / "plan.json"))
     jobs = planned(dry_run(tmp_path, *arguments))
     assert jobs == expected(study, networks)
     assert sum(jobs.values()) == total
-    told = read_plan(tmp_path / "plan.json")
+    told = plan_told(*arguments)
     assert Counter(job.rule for job in told.jobs) == Counter(jobs) - Counter(all=1)
     for job in told.jobs:
         for path in filter(None, [*job.outputs, job.log, job.benchmark, job.checkpoints]):
@@ -128,16 +127,62 @@ def test_lists_and_blocks_can_be_written_on_the_command_line(tmp_path):
     assert jobs["sample_gan"] == 2 * jobs["train_gan"]
 
 
-PARTS = {
-    "module": 'module ganaug:\n    snakefile: "{root}/Snakefile"\n    config: config\n\nuse rule * from ganaug\n',
-    "include": 'include: "{root}/Snakefile"\n',
+ENTRIES = ["Snakefile", "workflow/Snakefile"]
+
+
+def test_both_snakefiles_plan_the_same_jobs(tmp_path):
+    """Jobs are counted: a Snakefile without a default target plans none, and exits with 0."""
+    outputs = [dry_run(tmp_path, "--snakefile", ROOT / entry) for entry in ENTRIES]
+    assert planned(outputs[0]) == planned(outputs[1]) and sum(planned(outputs[0]).values()) == 63
+    assert planned_jobs(outputs[0]) == planned_jobs(outputs[1])
+
+
+NAMELESS = {"sizes": [100], "augmentations": ["none"]}
+BARE = {"study": "bare"} | NAMELESS
+QUICKSTART = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+# Config files, settings on the command line, and the study's name, replicates and first size; None: it is refused.
+GIVEN = {
+    "a setting": ([], ["replicates=1"], ("quickstart", 1, 20)),
+    "a name": ([], ["study=mine"], ("mine", QUICKSTART["replicates"], 20)),
+    "a file": ([BARE], [], ("bare", 5, 100)),
+    "a file and a setting": ([BARE], ["replicates=1"], ("bare", 1, 100)),
+    "two files": ([BARE, {"replicates": 2}], [], ("bare", 2, 100)),
+    "a file without a name": ([NAMELESS], [], None),
+    "a file without a name, named": ([NAMELESS], ["study=mine"], ("mine", 5, 100)),
 }
 
 
+@pytest.mark.parametrize("given", GIVEN)
+def test_the_quickstart_is_what_runs_without_a_config_file_and_only_then(tmp_path, given):
+    files, settings, study = GIVEN[given]
+    arguments = []
+    for number, file in enumerate(files):
+        (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(file))
+        arguments += [f"{number}.yaml"]
+    arguments = (["--configfile", *arguments] if files else []) + (["--config", *settings] if settings else [])
+    output = dry_run(tmp_path, *arguments, fails=study is None)
+    if study is None:
+        assert "study: missing; it has no default" in output and "Traceback" not in output
+        return
+    name, replicates, size = study
+    subsets = {wildcards for rule, wildcards in planned_jobs(output) if rule == "make_subset"}
+    assert f"results/{name}/report.html" in output
+    assert {replicate for replicate, _ in subsets} == {f"replicate={number + 1}" for number in range(replicates)}
+    assert f"size={size}" in {of_size for _, of_size in subsets}
+
+
+PARTS = {
+    "module": 'module ganaug:\n    snakefile: "{file}"\n    config: config\n\nuse rule * from ganaug\n',
+    "include": 'include: "{file}"\n',
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
 @pytest.mark.parametrize("part", PARTS)
-def test_use_as_a_part_of_another_workflow_is_refused_in_a_sentence(tmp_path, part):
-    text = PARTS[part].format(root=ROOT) + '\nrule mine:\n    output: "mine.txt"\n    shell: "touch {output}"\n'
+def test_use_as_a_part_of_another_workflow_is_refused_in_a_sentence(tmp_path, part, entry):
+    text = PARTS[part].format(file=ROOT / entry) + '\nrule mine:\n    output: "mine.txt"\n    shell: "touch {output}"\n'
     (tmp_path / "Snakefile").write_text(text)
+    (tmp_path / "src" / "ganaug").mkdir(parents=True)  # also where the other is of a checkout itself
     output = dry_run(tmp_path, "mine", checkout=tmp_path, study=STUDY, fails=True)
     assert "runs from its checkout and by itself alone, as no module or include" in output and "Traceback" not in output
 

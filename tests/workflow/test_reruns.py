@@ -14,124 +14,13 @@ from ganaug.files import sha256_of
 from ganaug.seeding import derive_seed
 from helpers.miniature import STUDY
 from helpers.pictures import encoded
+from helpers.reruns import CODE, FILES, SETTINGS, Follows, Row, moved, study_with
 from helpers.running import ROOT, dry_run, planned_jobs, run
 
 pytestmark = pytest.mark.slow
 
 
-def each(rules: list[str], **wildcards) -> dict[str, dict[str, list[str]]]:
-    """The same condition for several rules: jobs with one of the values of each wildcard, or all."""
-    return dict.fromkeys(rules, wildcards)
-
-
-# What is made from all tables, and from all classifiers' predictions. The other figures show images, or distances.
-FIGURES = ["confusion_matrices", "differences", "fidelity", "gan_training", "learning_curve", "precision_recall"]
-FIGURES += ["ratio_sweep", "reliability", "roc"]
-TABLES = {"make_tables": {}, "make_report": {}, "make_figure": {"figure": FIGURES}}
-EVERY_FIGURE = {"make_report": {}, "make_figure": {}}
-CELLS = {"train_classifier": {}, "score_synthetic": {}, "score_external": {}, "check_lineage": {}} | TABLES
-TRIED = {"check_backbone": {}} | CELLS  # with the trial of what they wait for
-# Classifiers that use synthetic images of the study's own ratio, and what follows from these.
-OF_GAN = ["gan", "gan+classical", "synthetic-only"]
-SYNTHETIC = {"sample_gan": {"at": [""]}, "check_synthetic": {"at": [""]}, "measure_fidelity": {}}
-SYNTHETIC |= {"score_synthetic": {}, "check_lineage": {}, "train_classifier": {"augmentation": OF_GAN}}
-SYNTHETIC |= {"score_external": {"augmentation": OF_GAN}} | TABLES
-SYNTHETIC |= {"make_figure": {"figure": [*FIGURES, "real_and_generated", "closest_pairs"]}}
-GAN = each(["train_gan", "sample_gan", "check_synthetic", "measure_fidelity", "score_synthetic"])
-GAN |= {"train_classifier": {"augmentation": [*OF_GAN, "gan@0.5"]}, "score_external": {"augmentation": OF_GAN}}
-GAN |= {"check_lineage": {}} | TABLES
-GAN |= {"make_figure": {"figure": [*FIGURES, "real_and_generated", "closest_pairs", "gan_progress"]}}
-CLASSICAL = {"augmentation": ["classical", "gan+classical"]}
-CLASSICAL = {"train_classifier": CLASSICAL, "score_external": CLASSICAL, "check_lineage": {}} | TABLES
-# A size, replicate or backbone more: what is named with it.
-OWN = ["make_subset", "check_leaks", "train_gan", "sample_gan", "check_synthetic", "measure_fidelity"]
-OWN += ["score_synthetic", "train_classifier", "score_external"]
-
-# A change of the study, and per rule the jobs that follow: all of the rule, or those with some values of wildcards.
-CHANGES = {
-    "a classifier's epochs": ({"classifier": {"epochs": 3}}, CELLS),
-    "a classifier's precision": ({"classifier": {"precision": "bfloat16"}}, TRIED),
-    "one augmentation's strength": ({"classical": {"rotation_degrees": 5}}, CLASSICAL),
-    "a new augmentation": (
-        {"augmentations": [*STUDY["augmentations"], "mixup"]},
-        each(["train_classifier", "score_external"], augmentation=["mixup"]) | {"check_lineage": {}} | TABLES,
-    ),
-    "a removed augmentation": ({"augmentations": ["none", "gan"]}, {"check_lineage": {}} | TABLES),
-    "a new size": (
-        {"sizes": [10, 15, 20]},
-        each(OWN, size=["15"])
-        | {"check_sizes": {}, "check_lineage": {}}
-        | TABLES
-        | {"make_figure": {"figure": [*FIGURES, "real_and_generated", "closest_pairs", "gan_progress"]}},
-    ),
-    "one more replicate": (
-        {"replicates": 2},
-        each(OWN, replicate=["2"]) | {"check_lineage": {}} | TABLES,
-    ),
-    "one more backbone": (
-        {"backbones": ["tf_efficientnet_lite0", "resnet18"]},
-        each(["prepare_weights", "check_backbone", "train_classifier"], backbone=["resnet18"])
-        | each(["score_synthetic", "score_external"], backbone=["resnet18"])
-        | {"check_lineage": {}}
-        | TABLES,
-    ),
-    "the GAN's batch": ({"gan": {"batch": 16}}, GAN),
-    "the GAN's kimg": ({"gan": {"kimg": 0.4}}, GAN),
-    "truncation psi": (
-        {"synthetic": {"truncation_psi": 0.7}},
-        SYNTHETIC
-        | {
-            "sample_gan": {},
-            "check_synthetic": {},
-            "train_classifier": {"augmentation": [*OF_GAN, "gan@0.5"]},
-        },
-    ),
-    "the synthetic ratio": ({"synthetic": {"ratio": 2}}, SYNTHETIC),
-    "the fidelity extractor": (
-        {"fidelity": {"extractor": "inception-v3-compat"}},
-        {
-            "prepare_weights": {"backbone": ["inception-v3-compat"]},
-            "check_extractor": {},
-            "measure_fidelity": {},
-            "check_lineage": {},
-        }
-        | TABLES
-        | {"make_figure": {"figure": [*FIGURES, "closest_pairs"]}},
-    ),
-    "the confidence level": ({"statistics": {"confidence": 0.9}}, TABLES),
-    "a figure's resolution": ({"figures": {"dpi": 100}}, EVERY_FIGURE),
-    "the border of a probe": (
-        {"probes": {"border": 0.2}},
-        {"train_classifier": {"augmentation": ["border-only"]}, "check_lineage": {}} | TABLES,
-    ),
-    "the title": ({"title": "Another"}, {"make_report": {}}),
-    "a page without images": ({"report": {"images": False}}, {"make_report": {}}),
-    "a published result": ({"report": {"published": "Somebody found something."}}, {"make_report": {}}),
-    "the time between checkpoints": (
-        {"classifier": {"checkpoint_seconds": 7}, "gan": {"checkpoint_seconds": 7}},
-        {"make_report": {}},
-    ),
-    "nothing": ({}, {}),
-}
-# Those after which the study has other jobs.
-OTHER_JOBS = {"a new augmentation", "a removed augmentation", "a new size", "one more replicate", "one more backbone"}
-OTHER_JOBS |= {"the fidelity extractor", "a page without images"}
-# All but what knows no images: the manifest's problems name those that are enlarged.
-RESOLUTION_KEEPS = ["prepare_weights", "check_backbone", "check_extractor"]
-
-# A source file, and what follows where what it says changes.
-SOURCES = {
-    "src/ganaug/stylegan2/loss.py": GAN,
-    "src/ganaug/classify/training.py": TRIED,
-    "src/ganaug/classify/trial.py": {},  # what has worked is not tried again
-    "src/ganaug/analysis/figures_scores.py": EVERY_FIGURE,
-    "src/ganaug/analysis/figure_style.py": EVERY_FIGURE,  # the colours
-    "src/ganaug/report/page.css": {"make_report": {}},
-    "README.md": {},
-}
-
-
-def chosen(jobs: set, rules: dict[str, dict[str, list[str]]]) -> set:
+def chosen(jobs: set, rules: Follows) -> set:
     """Of some jobs those of the rules whose wildcards have one of the values."""
     return {
         (rule, wildcards)
@@ -150,20 +39,29 @@ def every(miniature):
     return plans(miniature, STUDY, "--forceall")
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_setting_plans_what_depends_on_it(miniature, every, change):
-    settings, rules = CHANGES[change]
-    study = STUDY | {
-        block: {**STUDY.get(block, {}), **values} if isinstance(values, dict) else values
-        for block, values in settings.items()
-    }
-    jobs = plans(miniature, study, "--forceall") if change in OTHER_JOBS else every
-    assert plans(miniature, study) == chosen(jobs, rules)
+def rows(table: list[Row]):
+    """A test for every change of a table, named after it."""
+    cases = [pytest.param(row, change, id=change) for row in table for change in row.changes]
+    return pytest.mark.parametrize(("row", "change"), cases)
 
 
-def test_another_resolution_keeps_the_weights_alone(miniature, every):
-    study = STUDY | {"data": STUDY["data"] | {"resolution": 16}}
-    assert plans(miniature, study) == {job for job in every if job[0] not in RESOLUTION_KEEPS}
+TRIALS = {
+    change: (row, {change: row.changes[change]}) for row in SETTINGS if not row.together for change in row.changes
+}
+TRIALS |= {f"{next(iter(row.changes))} and others": (row, row.changes) for row in SETTINGS if row.together}
+
+
+@pytest.mark.parametrize(("row", "changes"), TRIALS.values(), ids=TRIALS)
+def test_a_changed_setting_plans_what_depends_on_it(miniature, every, row, changes):
+    study = study_with(changes)
+    jobs = plans(miniature, study, "--forceall") if row.other_jobs else every
+    assert plans(miniature, study) == chosen(jobs, row.follows)
+
+
+@rows(FILES)
+def test_a_file_that_comes_or_goes_plans_what_reads_it(miniature, every, row, change):
+    with moved(miniature, *row.changes[change]):
+        assert plans(miniature, STUDY) == chosen(every, row.follows)
 
 
 @pytest.fixture(scope="module")
@@ -180,16 +78,10 @@ def clone(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("file", SOURCES)
-def test_a_changed_source_file_plans_the_stages_that_import_it(miniature, every, clone, file):
-    change = b"\nCHANGED = True\n" if file.endswith(".py") else b"\n/* changed */\n"
-    assert planned_jobs(with_added(clone / file, change, miniature, clone)) == chosen(every, SOURCES[file])
-
-
-def test_a_changed_comment_plans_nothing(miniature, clone):
-    comment = b"\n# changed\n"
-    output = with_added(clone / "src/ganaug/classify/training.py", comment, miniature, clone)
-    assert planned_jobs(output) == set()
+@rows(CODE)
+def test_changed_code_plans_the_stages_that_import_it(miniature, every, clone, row, change):
+    file, added = row.changes[change]
+    assert planned_jobs(with_added(clone / file, added.encode(), miniature, clone)) == chosen(every, row.follows)
 
 
 def with_added(path: Path, content: bytes, folder: Path, checkout: Path) -> str:
@@ -204,6 +96,11 @@ def with_added(path: Path, content: bytes, folder: Path, checkout: Path) -> str:
 
 def test_a_fresh_clone_plans_nothing(miniature, clone):
     assert planned_jobs(dry_run(miniature, study=STUDY, checkout=clone)) == set()
+
+
+def test_the_other_snakefile_plans_nothing(miniature):
+    other = ROOT / "workflow" / "Snakefile"
+    assert planned_jobs(dry_run(miniature, "--snakefile", other, study=STUDY)) == set()
 
 
 def test_touched_files_plan_nothing(miniature, clone):

@@ -43,7 +43,9 @@ rule make_tables:
             category="Results",
             labels={"table": "summary"},
         ),
-        *expand(f"{RESULTS}/tables/{{table}}.csv", table=[name for name in tables_of(STUDY) if name != "summary"]),
+        *expand(
+            f"{RESULTS}/tables/{{table}}.csv", table=[name for name in tables_of(STUDY.parts()) if name != "summary"]
+        ),
         provenance=f"{RESULTS}/tables/provenance.json",
     log:
         f"{RESULTS}/logs/make_tables.log",
@@ -84,7 +86,7 @@ rule make_figure:
         mem_mb=mem_mb("make_figure"),
         runtime=runtime("make_figure"),
     params:
-        code=code_of("make_figure"),
+        code=lambda wildcards: code_of("make_figure", wildcards.figure),
         settings=settings("make_figure"),
         results=study_folder,
     shell:

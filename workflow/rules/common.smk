@@ -10,7 +10,6 @@ from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
-ROOT = Path(workflow.basedir)
 # Jobs run this checkout's package with the Python that runs Snakemake, activated environment or not.
 os.environ.update(
     GANAUG_ROOT=str(ROOT),
@@ -25,6 +24,7 @@ from ganaug.errors import UserError
 from ganaug.files import check_folder, write_json
 from ganaug.layout import CELL, FOLDERS, SUBSET
 from ganaug.provenance import git_commit
+from ganaug.study.figures import figures_of
 from ganaug.study.images import listings_of
 from ganaug.study.jobs import (
     code_of,
@@ -37,10 +37,10 @@ from ganaug.study.jobs import (
     threads_of,
 )
 from ganaug.study.model import Study
-from ganaug.study.outputs import figures_of, tables_of
 from ganaug.study.resources import Needs
 from ganaug.study.rules import RULES
 from ganaug.study.settings.resolve import resolve
+from ganaug.study.tables import tables_of
 
 MAIN = workflow.is_main_process  # the process that plans the study, and none of a job
 
@@ -138,6 +138,6 @@ def targets():
     """What a study ends with."""
     return [
         f"{RESULTS}/report.html",
-        *expand(f"{RESULTS}/tables/{{table}}.csv", table=tables_of(STUDY)),
-        *expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=figures_of(STUDY), suffix=["png", "svg"]),
+        *expand(f"{RESULTS}/tables/{{table}}.csv", table=tables_of(STUDY.parts())),
+        *expand(f"{RESULTS}/figures/{{figure}}.{{suffix}}", figure=figures_of(STUDY.parts()), suffix=["png", "svg"]),
     ]

@@ -1,6 +1,7 @@
-# The driver is the Snakemake process that plans a study and starts its jobs. Where one has died (killed, the login node
-# rebooted), the next in the same folder takes over by itself: its lock is taken away, jobs that it left in SLURM's queue
-# are cancelled or, where they run already, waited for, and what they finish counts.
+# The driver is the Snakemake process that plans a study and starts its jobs. While at work, the driver holds a lock of the
+# kernel (ganaug.drivers). Where a driver has died (killed, the login node rebooted), the next in the same folder takes
+# over by itself: jobs that the dead one left in SLURM's queue are cancelled or, where they run already, waited for, and
+# what they finish counts. All of this begins at `onstart`: while a Snakefile is parsed, nothing is written or deleted.
 
 import atexit
 import hashlib
@@ -12,35 +13,39 @@ import time
 import psutil
 
 from ganaug import attempts
-from ganaug.drivers import DRIVERS, lives, record, same_start, started
+from ganaug.data.listing import save_caches
+from ganaug.drivers import DRIVERS, Driver
+from ganaug.files import check_writable
 from ganaug.imports import digest_of_all_stages
 from ganaug.joblog import why_failed
 
 POLL = 10  # seconds between looks at what is waited for
 PATIENCE = 600  # seconds for which SLURM is asked in vain
+AGAIN = []  # the folder in which to start Snakemake anew at the end of this one, where that is to be
 QUEUED = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING")
 
 
-def others(living):
-    """Files of the other drivers that this folder has or had."""
-    return [path for path in DRIVERS.glob("*.json") if path != MINE and lives(path) == living]
+def become_driver():
+    """Take the study's lock, and write this process down as its driver."""
+    # What decides the results: a job of another study, setting or code is of no use to this driver.
+    decides = json.dumps([SETTINGS, digest_of_all_stages()], sort_keys=True)
+    driver = Driver(RESULTS, hashlib.sha256(decides.encode()).hexdigest(), workflow.executor_plugin.name)
+    os.environ.update(GANAUG_DRIVER=json.dumps(driver.record))  # jobs have it from here
+    atexit.register(end, driver)
+    return driver
 
 
-def enter():
-    """Write this process down among the drivers, and take away the lock of those that have died."""
-    write_json(MINE, ME)
-    atexit.register(leave)
-    attempts.keep_touching(MINE)
-    if not others(living=True):
-        shutil.rmtree(".snakemake/locks", ignore_errors=True)
+def end(driver):
+    """At the process's end: strike this driver off, and start Snakemake anew where plan_again has asked for that.
 
-
-def leave():
-    """Strike this driver off, but where it leaves jobs to SLURM: Ctrl-C cancels none while the controller is away. Then it
-    counts as one that has died."""
-    in_slurm = getattr(workflow.executor_plugin, "name", None) == "slurm"
-    if not (in_slurm and getattr(workflow.scheduler, "running", None)):
-        MINE.unlink(missing_ok=True)
+    A driver that leaves jobs to SLURM counts as one that has died: Ctrl-C cancels none while the controller is away.
+    """
+    if not (workflow.executor_plugin.name == "slurm" and getattr(workflow.scheduler, "running", None)):
+        driver.leave()
+    for folder in AGAIN:
+        sys.stdout.flush()
+        os.chdir(folder)
+        os.execv(sys.executable, sys.orig_argv)  # which lets the lock go
 
 
 def queued(*states):
@@ -90,17 +95,18 @@ def left_in_queue(of_use):
 
 
 def orphans():
-    """Processes on this machine that a driver of this folder started and that outlived it."""
+    """Processes on this machine that a driver of this study started and that outlived it."""
     here, found = os.path.realpath("."), []
     for process in psutil.process_iter():
         try:
             environment = process.environ()
-            driver = json.loads(environment.get("GANAUG_DRIVER", "null"))
-            own = driver and driver["host"] == ME["host"] and driver["pid"] != ME["pid"]
+            starter = json.loads(environment.get("GANAUG_DRIVER", "{}"))
+            # Of this study there is no other driver: this one has the lock.
+            own = starter.get("runs") == RESULTS and starter["host"] == attempts.here()
             # SLURM looks after its own jobs, also on this machine.
-            if own and environment.get("SLURM_JOB_ID") == os.environ.get("SLURM_JOB_ID"):
-                if not same_start(started(driver["pid"]), driver["started"]) and process.cwd() == here:
-                    found.append(process)
+            own = own and environment.get("SLURM_JOB_ID") == os.environ.get("SLURM_JOB_ID")
+            if own and starter["pid"] != os.getpid() and process.cwd() == here:
+                found.append(process)
         except (psutil.Error, OSError, ValueError):
             continue
     return found
@@ -155,14 +161,14 @@ def end_if_told():
 
 
 def plan_again():
-    """Start Snakemake anew, in this very process and with the same arguments: what it had planned is out of date."""
+    """Start Snakemake anew, in this very process and with the same arguments: what it had planned is out of date.
+
+    This Snakemake ends first, and takes its own lock away, where the profile lets it have one.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else one that comes from here on would be lost
     end_if_told()
-    for path in workflow.persistence._lockfile.values():  # its public way takes away another study's lock, too
-        Path(path).unlink(missing_ok=True)
-    sys.stdout.flush()
-    os.chdir(workflow.rundir)  # where its arguments hold; since then it has gone to --directory
-    os.execv(sys.executable, sys.orig_argv)
+    AGAIN.append(workflow.rundir)  # where its arguments hold; since then it has gone to --directory
+    sys.exit(1)
 
 
 def keep_to_squeue():
@@ -195,35 +201,38 @@ def by_command():
 
 
 def take_over():
-    """Once the lock is this driver's and before the first job: settle what earlier drivers of the study have left."""
-    executor = workflow.executor_plugin.name
-    write_json(MINE, ME | {"runs": RESULTS, "executor": executor})
-    running = [driver for driver in map(record, others(living=True)) if "runs" in driver]
-    for driver in running:
-        if driver["runs"] == RESULTS:  # Snakemake's lock is lost where a second Snakemake was refused by it
-            raise WorkflowError(f"{RESULTS} is being made already, by process {driver['pid']} on {driver['host']}")
-    if running:
+    """Before the first job: take the study's lock, and settle what earlier drivers of the study have left."""
+    save_caches()
+    driver = become_driver()
+    changed, beside = left_here(), driver.beside()
+    if beside:
         print(
-            "another study runs in this folder: what an earlier driver may have left can't be told from its jobs",
+            "another study runs in this folder: what an earlier driver may have left in SLURM's queue can't be told from "
+            "its jobs",
             flush=True,
         )
-        return
-    dead = [driver for driver in map(record, others(living=False)) if driver.get("runs") == RESULTS]
-    of_use = all(driver["study"] == ME["study"] for driver in dead)
-    queue = any("slurm" in (executor, driver["executor"]) for driver in dead) and shutil.which("squeue")
-    changed = left_here() | bool(queue and left_in_queue(of_use))
-    if dead and not changed:
-        ended = finished_without_driver(min(driver["started"] for driver in dead))
-        changed = not of_use and take_away(ended)
-        if of_use:
-            adopt(ended)
+    elif driver.dead:
+        changed |= settle(driver.dead, all(dead["study"] == driver.record["study"] for dead in driver.dead), changed)
     if changed:
         if not by_command():
             raise WorkflowError("jobs of an earlier driver have ended just now; start again")
         plan_again()
-    for path in others(living=False):
-        if record(path).get("runs", RESULTS) == RESULTS:
-            path.unlink(missing_ok=True)
+    if not beside:
+        driver.settled()
+
+
+def settle(dead, of_use, changed):
+    """Settle what dead drivers have left: in SLURM's queue and, once nothing has changed there or here, of jobs that ended
+    without a driver. Whether anything has changed by this."""
+    queue = any("slurm" in (workflow.executor_plugin.name, driver["executor"]) for driver in dead)
+    changed |= bool(queue and shutil.which("squeue") and left_in_queue(of_use))
+    if changed:
+        return True
+    ended = finished_without_driver(min(driver["started"] for driver in dead))
+    if not of_use:
+        return take_away(ended)
+    adopt(ended)
+    return False
 
 
 # What the long jobs start from. It may be made anew and come out as it was.
@@ -332,16 +341,5 @@ def run_part(command):
 
 if MAIN:
     keep_to_squeue()
-# study.py only looks; and what a driver runs as a part of its own is no driver beside it.
-if MAIN and not {"GANAUG_PLAN", "GANAUG_PART"} & os.environ.keys():
-    ME = {
-        "host": attempts.here(),
-        "pid": os.getpid(),
-        "started": started(os.getpid()),
-        # What decides the results: a job of another study, setting or code is of no use to this driver.
-        "study": hashlib.sha256(json.dumps([SETTINGS, digest_of_all_stages()], sort_keys=True).encode()).hexdigest(),
-    }
-    MINE = DRIVERS / f"{ME['host']}-{ME['pid']}.json"
-    os.environ.update(GANAUG_DRIVER=json.dumps(ME))
-    with told_in_words():
-        enter()
+    with told_in_words():  # Snakemake itself fails on this with a traceback
+        check_writable(DRIVERS)

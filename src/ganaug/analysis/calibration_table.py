@@ -12,8 +12,8 @@ from ganaug.analysis.metrics import Predictions, label_numbers
 from ganaug.analysis.reliability import Gaps, reliability, squared_errors
 from ganaug.analysis.resampling import mean_interval
 from ganaug.analysis.results import ALL, CELL, PRIORS
+from ganaug.study.metrics import metric_of
 
-RANGES = {"brier": (0.0, 2.0), "rms_debiased": (-1.0, 1.0)}
 COLUMNS = ["augmentation", "size", "backbone", "priors", "class", "metric", "mean", "ci_low", "ci_high", "replicates"]
 COLUMNS += ["interval", "floor"]
 
@@ -90,7 +90,7 @@ def _rows(cells: list[Predictions | None], evidence: Evidence, size: str, drawn:
         found = np.stack([nothing if m is None else m[name, metric] for m in measured], 1)
         values, samples = found[0], found[1:]
         overlap = evidence.overlap(size, None if name == ALL else name)
-        confidence, limits = evidence.settings.confidence, RANGES.get(metric, (0.0, 1.0))
+        confidence, limits = evidence.settings.confidence, (metric_of(metric).low, metric_of(metric).high)
         mean, low, high, method = mean_interval(values, samples, evidence.draws, confidence, overlap)
         row = {"class": name, "metric": metric, "mean": mean}
         row |= {"ci_low": float(np.clip(low, *limits)), "ci_high": float(np.clip(high, *limits))}

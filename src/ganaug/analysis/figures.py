@@ -5,27 +5,11 @@ from pathlib import Path
 
 import matplotlib
 
-from ganaug.analysis import figures_classes, figures_data, figures_gan, figures_images, figures_scores
 from ganaug.analysis.figure_style import STYLE, FigureSettings
 from ganaug.analysis.missing import add_argument, missing_files
 from ganaug.files import written_whole
-
-FIGURES = {
-    "learning_curve": figures_scores.learning_curve,
-    "differences": figures_scores.differences,
-    "confusion_matrices": figures_scores.confusion_matrices,
-    "roc": figures_classes.roc,
-    "precision_recall": figures_classes.precision_recall,
-    "reliability": figures_classes.reliability,
-    "near_copies": figures_data.near_copies,
-    "class_examples": figures_images.class_examples,
-    "real_and_generated": figures_images.real_and_generated,
-    "closest_pairs": figures_images.closest_pairs,
-    "gan_progress": figures_images.gan_progress,
-    "gan_training": figures_gan.gan_training,
-    "fidelity": figures_gan.fidelity,
-    "ratio_sweep": figures_scores.ratio_sweep,
-}
+from ganaug.study.entries import function_of
+from ganaug.study.figures import FIGURES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     settings = FigureSettings(**args.settings, missing=missing_files(args.unfinished))
     matplotlib.use("agg")
     with matplotlib.rc_context(STYLE):
-        figure = FIGURES[args.figure](args.results, settings)
+        figure = function_of(FIGURES[args.figure].draw)(args.results, settings)
         # No date, version or random ids in the files: the same figure is the same bytes.
         with written_whole(args.png) as path:
             figure.savefig(path, dpi=settings.dpi, bbox_inches="tight", metadata={"Software": None})

@@ -22,9 +22,9 @@ from ganaug.analysis.figure_style import (
     size_title,
 )
 from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons, paired_differences
-from ganaug.analysis.results import OVERALL, read_table
+from ganaug.analysis.results import read_table
+from ganaug.study.metrics import panel_metrics
 
-PANELS = ("balanced_accuracy", "macro_auroc", "macro_f1")
 SUBSETS = ["size", "replicate", "class", "images"]
 CELLS = ["augmentation", "size", "replicate", "backbone", "metric", "value"]
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates"]
@@ -63,17 +63,18 @@ def ratio_sweep(results: Path, settings: FigureSettings) -> Figure:
     table = read_table(results / "tables" / "ratio_sweep.csv", columns)
     ratios = sorted(table["ratio"].unique())
     colours = size_colours(settings.size_names)
-    figure, grid = panels(len(settings.backbones), len(PANELS), 3.6, 3.1)
+    metrics = panel_metrics()
+    figure, grid = panels(len(settings.backbones), len(metrics), 3.6, 3.1)
     for row, backbone in zip(grid, settings.backbones, strict=True):
-        for axes, metric in zip(row, PANELS, strict=True):
+        for axes, metric in zip(row, metrics, strict=True):
             for index, size in enumerate(settings.size_names):
-                line = _select(table, {"backbone": backbone, "metric": metric, "size": size})
+                line = _select(table, {"backbone": backbone, "metric": metric.name, "size": size})
                 x = line["ratio"].map(ratios.index) + 0.08 * (index - (len(colours) - 1) / 2)
                 look = series_style(index) | {"color": colours[size]}
                 axes.vlines(x, line["ci_low"], line["ci_high"], color=look["color"], linewidth=1, alpha=0.8)
                 axes.plot(x, line["mean"], label=_named(size_title(size), _select(table, {"size": size})), **look)
             axes.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
-            axes.set_ylabel(OVERALL[metric])
+            axes.set_ylabel(metric.words)
             if len(settings.backbones) > 1:
                 axes.set_title(backbone)
     figure.supxlabel("synthetic images per real training image", fontsize=9)
@@ -96,16 +97,17 @@ def _against_size(
     the column values that select it. label: of the y axis, with a place for the metric.
     """
     positions = size_positions(read_table(results / "tables" / "subsets.csv", SUBSETS), settings.size_names)
-    figure, grid = panels(len(settings.backbones), len(PANELS), 3.6, 3.3)
+    metrics = panel_metrics()
+    figure, grid = panels(len(settings.backbones), len(metrics), 3.6, 3.3)
     for row, backbone in zip(grid, settings.backbones, strict=True):
-        for axes, metric in zip(row, PANELS, strict=True):
+        for axes, metric in zip(row, metrics, strict=True):
             for place, (name, (style, columns)) in enumerate(series.items()):
-                where = {**columns, "backbone": backbone, "metric": metric}
+                where = {**columns, "backbone": backbone, "metric": metric.name}
                 moved = beside(positions, place, len(series))
                 shown = _named(name, _select(means, columns))
                 _draw_series(axes, _select(points, where), _select(means, where), moved, shown, style)
             size_axis(axes, positions)
-            axes.set_ylabel(label.format(OVERALL[metric]))
+            axes.set_ylabel(label.format(metric.words))
             if len(settings.backbones) > 1:
                 axes.set_title(backbone)
     figure.supxlabel(SIZE_LABEL, fontsize=9)

@@ -11,10 +11,10 @@ from ganaug.analysis.metrics import Predictions, score
 from ganaug.analysis.paired_tests import difference_test, equivalence_test, holm
 from ganaug.analysis.pairs import comparisons
 from ganaug.analysis.resampling import Draws, errors_of, mean_interval, overlap_of, resampled_scores
-from ganaug.analysis.results import SHOWN, class_of
+from ganaug.analysis.results import class_of
 from ganaug.study.grid import Grid
+from ganaug.study.metrics import Metric, metric_of, shown_metrics
 
-RANGES = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # of metrics that are no shares
 TEST = "trainings and test images"
 
 
@@ -90,9 +90,9 @@ class Evidence:
                     cell = {"augmentation": augmentation, "size": size, "backbone": backbone}
                     for metric in metrics:
                         found = self.values(augmentation, size, backbone, metric)
-                        limits, area = RANGES.get(metric, (0.0, 1.0)), "auroc" in metric
-                        overlap = self.overlap(size, class_of(metric))
-                        rows.append(cell | {"metric": metric} | self._mean(*found, overlap, *limits, logit=area))
+                        entry, overlap = metric_of(metric), self.overlap(size, class_of(metric))
+                        mean = self._mean(*found, overlap, entry.low, entry.high, entry.logit)
+                        rows.append(cell | {"metric": metric} | mean)
         return pd.DataFrame(rows)
 
     def comparisons(self) -> pd.DataFrame:
@@ -105,7 +105,7 @@ class Evidence:
         `verdict`; `missing`, with the test `none`, where no replicate has both.
         """
         s, pairs, families = self.settings, comparisons(self.settings.augmentations), []
-        for metric in SHOWN:
+        for metric in shown_metrics():
             rows = [
                 self._compare(a, b, size, backbone, metric)
                 for backbone in s.backbones
@@ -113,7 +113,7 @@ class Evidence:
                 for size in s.size_names
             ]
             tests = sum(not math.isnan(row["p"]) for row in rows)
-            families += self._judge(rows, f"{metric}: {tests} tests") if rows else []
+            families += self._judge(rows, f"{metric.name}: {tests} tests", metric) if rows else []
         columns = ["augmentation", "reference", "size", "backbone", "metric", "mean", "ci_low", "ci_high", "replicates"]
         columns += ["interval", "test", "p", "family", "p_holm", "margin", "p_equivalence", "p_equivalence_holm"]
         columns.append("verdict")
@@ -132,11 +132,11 @@ class Evidence:
         limits = {"ci_low": float(np.clip(low, lowest, highest)), "ci_high": float(np.clip(high, lowest, highest))}
         return {"mean": mean, **limits, "replicates": int((~np.isnan(values)).sum()), "interval": method}
 
-    def _compare(self, a: str, b: str, size: str, backbone: str, metric: str) -> dict:
+    def _compare(self, a: str, b: str, size: str, backbone: str, metric: Metric) -> dict:
         s = self.settings
-        ours, theirs = self.values(a, size, backbone, metric), self.values(b, size, backbone, metric)
-        differences, drawn, width = ours[0] - theirs[0], ours[1] - theirs[1], 2.0 if metric == "mcc" else 1.0
-        row = {"augmentation": a, "reference": b, "size": size, "backbone": backbone, "metric": metric}
+        ours, theirs = self.values(a, size, backbone, metric.name), self.values(b, size, backbone, metric.name)
+        differences, drawn, width = ours[0] - theirs[0], ours[1] - theirs[1], metric.high - metric.low
+        row = {"augmentation": a, "reference": b, "size": size, "backbone": backbone, "metric": metric.name}
         overlap = self.overlap(size)
         difference = self._mean(differences, drawn, overlap, -width, width)
         errors = errors_of(differences, drawn, overlap)
@@ -151,17 +151,20 @@ class Evidence:
             }
         )
 
-    def _judge(self, rows: list[dict], family: str) -> list[dict]:
+    def _judge(self, rows: list[dict], family: str, metric: Metric) -> list[dict]:
         p = np.array([row["p"] for row in rows])
         equivalence = np.array([row["p_equivalence"] for row in rows])
         for row, p_holm, p_equivalence_holm in zip(rows, holm(p), holm(equivalence), strict=True):
             row |= {"family": family, "p_holm": float(p_holm), "p_equivalence_holm": float(p_equivalence_holm)}
-            row["verdict"] = verdict(row, 1 - self.settings.confidence) if row["test"] != "none" else "missing"
+            judged = verdict(row, 1 - self.settings.confidence, metric.higher_is_better)
+            row["verdict"] = judged if row["test"] != "none" else "missing"
         return rows
 
 
-def verdict(row: dict, alpha: float) -> str:
+def verdict(row: dict, alpha: float, higher_is_better: bool = True) -> str:
     """What a row of comparisons lets one say of augmentation against reference, at level alpha.
+
+    higher_is_better: whether the metric is greater for a better classifier.
 
     better, worse: p after Holm's correction is below alpha, and the interval, which is not corrected, excludes 0.
     equivalent: p_equivalence after Holm's correction is below alpha. A difference can be both; then it is `better` or
@@ -171,5 +174,5 @@ def verdict(row: dict, alpha: float) -> str:
     if row["replicates"] < 2:
         return "undecided"
     if row["p_holm"] < alpha and (row["ci_low"] > 0 or row["ci_high"] < 0):
-        return "better" if row["mean"] > 0 else "worse"
+        return "better" if (row["mean"] > 0) == higher_is_better else "worse"
     return "equivalent" if row["p_equivalence_holm"] < alpha else "undecided"

@@ -1,4 +1,4 @@
-"""Classification metrics of one cell, from its predictions on the test set.
+"""Classification metrics of one cell, from its predictions on the test set. Of all samples: `resampled_metrics`.
 
 Counts and averages are scikit-learn's. What is undefined is decided here, on purpose:
 
@@ -10,6 +10,7 @@ Counts and averages are scikit-learn's. What is undefined is decided here, on pu
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from sklearn.metrics import (
 from ganaug.analysis.reliability import calibration_error, squared_errors
 from ganaug.analysis.results import read_table
 from ganaug.errors import UserError
+from ganaug.study.entries import function_of
+from ganaug.study.metrics import class_metrics, overall_metrics
 
 PROBABILITY = "probability_"
 
@@ -39,6 +42,19 @@ class Predictions:
     predicted: np.ndarray
     probabilities: np.ndarray
     classes: list[str]
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """int [2, 2, C]: of each class against the rest ((tn, fp), (fn, tp))."""
+        return np.moveaxis(multilabel_confusion_matrix(self.labels, self.predicted, labels=self.classes), 0, -1)
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """[C], the area under the ROC curve of each class against the rest; NaN where one side has no images."""
+        sides = [self.labels == name for name in self.classes]
+        both = [side.any() and not side.all() for side in sides]
+        found = zip(sides, both, self.probabilities.T, strict=True)
+        return np.array([roc_auc_score(side, of) if defined else np.nan for side, defined, of in found])
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -60,46 +76,91 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def score(p: Predictions) -> dict[str, float]:
-    """Metric name to value: averages first, then `sensitivity[C]`, `specificity[C]` and `auroc[C]` of each class C.
+    """Metric name to value, of every metric of the registry: averages first, then class by class, as `sensitivity[C]`.
 
-    `macro_…` are unweighted means over the classes with test images; `macro_auroc` is the mean of one-vs-rest areas.
-    All lie in [0, 1], but for `mcc` (Matthews, multi-class after Gorodkin 2004) in [-1, 1] and `brier` in [0, 2]. High
-    is good, but for `ece` (expected calibration error) and `brier` (Brier score). NaN where undefined.
+    Values lie in the ranges that the registry states (`ganaug.study.metrics`). NaN where undefined.
     """
-    present = [c for c in p.classes if c in set(p.labels)]
-    averages = {"labels": present, "average": "macro", "zero_division": 0}
-    per_class = _per_class(p)
-    balanced_accuracy = float(np.mean([per_class[f"sensitivity[{c}]"] for c in present]))
-    areas = [area for c in present if not np.isnan(area := per_class[f"auroc[{c}]"])]
-    return {
-        "accuracy": float(accuracy_score(p.labels, p.predicted)),
-        "balanced_accuracy": balanced_accuracy,
-        "macro_precision": float(precision_score(p.labels, p.predicted, **averages)),
-        "macro_recall": balanced_accuracy,
-        "macro_f1": float(f1_score(p.labels, p.predicted, **averages)),
-        "mcc": float(matthews_corrcoef(p.labels, p.predicted)),
-        "macro_auroc": float(np.mean(areas)) if areas else float("nan"),
-        "ece": float(calibration_error(p.probabilities.max(1), p.labels == p.predicted)[0]),
-        "brier": float(squared_errors(p.probabilities, label_numbers(p)).mean()),
-        **per_class,
-    }
+    values = {m.name: float(function_of(m.score)(p)) for m in overall_metrics()}
+    of_classes = {m.name: function_of(m.score)(p) for m in class_metrics()}
+    classes = enumerate(p.classes)
+    return values | {f"{name}[{c}]": float(found[k]) for k, c in classes for name, found in of_classes.items()}
+
+
+def accuracy(p: Predictions) -> float:
+    """Share of the images that are right."""
+    return accuracy_score(p.labels, p.predicted)
+
+
+def balanced_accuracy(p: Predictions) -> float:
+    """Mean sensitivity of the classes with test images."""
+    return np.mean(sensitivity(p)[_has_images(p)])
+
+
+def macro_precision(p: Predictions) -> float:
+    """Mean precision of the classes with test images."""
+    return precision_score(p.labels, p.predicted, **_averages(p))
+
+
+def macro_f1(p: Predictions) -> float:
+    """Mean F1 score of the classes with test images."""
+    return f1_score(p.labels, p.predicted, **_averages(p))
+
+
+def mcc(p: Predictions) -> float:
+    """Matthews correlation coefficient, multi-class after Gorodkin 2004."""
+    return matthews_corrcoef(p.labels, p.predicted)
+
+
+def macro_auroc(p: Predictions) -> float:
+    """Mean of the one-vs-rest areas of the classes that have one."""
+    areas = auroc(p)[_has_images(p)]
+    return np.mean(areas[~np.isnan(areas)]) if not np.isnan(areas).all() else np.nan
+
+
+def ece(p: Predictions) -> float:
+    """Expected calibration error of the highest probability; see `calibration_error`."""
+    return calibration_error(p.probabilities.max(1), p.labels == p.predicted)[0]
+
+
+def brier(p: Predictions) -> float:
+    """Brier score, the mean squared distance of the probabilities from the truth."""
+    return squared_errors(p.probabilities, label_numbers(p)).mean()
+
+
+def sensitivity(p: Predictions) -> np.ndarray:
+    """[C], of the images of each class the share that is predicted as that class."""
+    (_, _), (fn, tp) = p.counts
+    return _share(tp, tp + fn)
+
+
+def specificity(p: Predictions) -> np.ndarray:
+    """[C], of the images of other classes the share that is not predicted as the class."""
+    (tn, fp), (_, _) = p.counts
+    return _share(tn, tn + fp)
+
+
+def auroc(p: Predictions) -> np.ndarray:
+    """[C], the area under the ROC curve of each class against the rest."""
+    return p.areas
+
+
+def _averages(p: Predictions) -> dict:
+    """How scikit-learn averages over the classes with test images."""
+    return {"labels": list(np.array(p.classes, object)[_has_images(p)]), "average": "macro", "zero_division": 0}
+
+
+def _has_images(p: Predictions) -> np.ndarray:
+    """bool [C], whether each class has test images."""
+    return np.isin(np.arange(len(p.classes)), label_numbers(p))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
 def label_numbers(p: Predictions) -> np.ndarray:
     """The place of each image's class among the classes, int [N]."""
     return pd.Index(p.classes).get_indexer(pd.Index(p.labels))
-
-
-def _per_class(p: Predictions) -> dict[str, float]:
-    values = {}
-    counts = multilabel_confusion_matrix(p.labels, p.predicted, labels=p.classes)
-    for i, (name, ((tn, fp), (fn, tp))) in enumerate(zip(p.classes, counts, strict=True)):
-        is_class = p.labels == name
-        both = is_class.any() and not is_class.all()
-        values[f"sensitivity[{name}]"] = float(tp / (tp + fn)) if tp + fn else float("nan")
-        values[f"specificity[{name}]"] = float(tn / (tn + fp)) if tn + fp else float("nan")
-        values[f"auroc[{name}]"] = float(roc_auc_score(is_class, p.probabilities[:, i])) if both else float("nan")
-    return values
 
 
 def confusion(p: Predictions) -> pd.DataFrame:

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ganaug.analysis.inference import RANGES, Evidence
+from ganaug.analysis.inference import Evidence
 from ganaug.analysis.metrics import Predictions, score
 from ganaug.analysis.pairs import NO_AUGMENTATION
 from ganaug.analysis.resampling import mean_interval
-from ganaug.analysis.results import OVERALL, class_of
+from ganaug.analysis.results import class_of
 from ganaug.layout import augmentation_at
+from ganaug.study.metrics import metric_of, overall_metrics
 
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]
 
@@ -23,7 +24,9 @@ def ratio_sweep(evidence: Evidence, own_ratio: float) -> pd.DataFrame:
     s = evidence.settings
     ratios = {augmentation_at(ratio): float(ratio) for ratio in s.ratios} | {"gan": own_ratio}
     ratios |= {NO_AUGMENTATION: 0.0} if NO_AUGMENTATION in s.augmentations else {}
-    table = evidence.summary(sorted(ratios, key=lambda name: ratios[name]), s.size_names, list(OVERALL))
+    table = evidence.summary(
+        sorted(ratios, key=lambda name: ratios[name]), s.size_names, [m.name for m in overall_metrics()]
+    )
     table.insert(0, "ratio", table["augmentation"].map(ratios))
     return table
 
@@ -50,7 +53,7 @@ def transfer(evidence: Evidence, scored: Mapping[tuple, Predictions]) -> pd.Data
                 same = np.broadcast_to(values, (len(evidence.draws.uniform), len(values)))
                 overlap = evidence.overlap(size, class_of(metric))
                 mean, *limits, method = mean_interval(values, same, evidence.draws, s.confidence, overlap)
-                low, high = np.clip(limits, *RANGES.get(metric, (0.0, 1.0)))
+                low, high = np.clip(limits, metric_of(metric).low, metric_of(metric).high)
                 cell = {"size": size, "backbone": backbone, "metric": metric}
                 counted = int((~np.isnan(values)).sum())
                 rows.append(cell | dict(zip(INTERVAL, (mean, low, high, counted, method), strict=True)))

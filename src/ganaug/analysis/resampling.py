@@ -8,13 +8,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
 from scipy.special import logit as scipy_logit
 from scipy.stats import norm, t
 
-from ganaug.analysis.metrics import Predictions, label_numbers
-from ganaug.analysis.reliability import calibration_error, squared_errors
+from ganaug.analysis.metrics import Predictions
+from ganaug.analysis.resampled_metrics import Resampled
+from ganaug.study.entries import function_of
+from ganaug.study.metrics import class_metrics, overall_metrics
 
 BCA_REPLICATES = 20  # from so many on, replicates can be resampled, and their skewness told
 
@@ -46,60 +47,12 @@ def resampled_scores(p: Predictions, weights: np.ndarray) -> dict[str, np.ndarra
     weights: [B, N], 0 or more. NaN where a metric is undefined. A sample without images of a class leaves the class out
     of its averages.
     """
-    count = len(p.classes)
-    label, predicted = label_numbers(p), pd.Index(p.classes).get_indexer(pd.Index(p.predicted))
-    cells = np.zeros((len(label), count * count), np.float32)
-    cells[np.arange(len(label)), label * count + predicted] = 1
-    confusion = (weights @ cells).reshape(-1, count, count).astype(np.float64)
+    samples = Resampled.of(p, weights)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _scores(p, label, confusion, weights)
-
-
-def _scores(p: Predictions, label: np.ndarray, confusion: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    total, of_class, as_class = confusion.sum((1, 2)), confusion.sum(2), confusion.sum(1)
-    right = np.diagonal(confusion, axis1=1, axis2=2)
-    present = of_class > 0
-    sensitivity = right / of_class
-    others = total[:, None] - of_class
-    specificity = (others - as_class + right) / others
-    areas = np.stack([_area(p.probabilities[:, k], label == k, weights) for k in range(len(p.classes))], 1)
-
-    def mean(values: np.ndarray) -> np.ndarray:  # over the classes that have test images
-        return np.nanmean(np.where(present, values, np.nan), 1)
-
-    balanced = mean(sensitivity)
-    product = (of_class * as_class).sum(1)
-    spread = (total**2 - (of_class**2).sum(1)) * (total**2 - (as_class**2).sum(1))
-    mcc = np.where(spread > 0, (right.sum(1) * total - product) / np.sqrt(spread), 0.0)
-    defined = present & ~np.isnan(areas)
-    macro_area = np.where(defined, areas, 0).sum(1) / defined.sum(1)
-    values = {
-        "accuracy": right.sum(1) / total,
-        "balanced_accuracy": balanced,
-        "macro_precision": mean(np.where(as_class > 0, right / as_class, 0)),
-        "macro_recall": balanced,
-        "macro_f1": mean(2 * right / (of_class + as_class)),
-        "mcc": mcc,
-        "macro_auroc": macro_area,
-        "ece": calibration_error(p.probabilities.max(1), p.labels == p.predicted, weights),
-        "brier": weights @ squared_errors(p.probabilities, label) / total,
-    }
-    for k, name in enumerate(p.classes):
-        values[f"sensitivity[{name}]"] = sensitivity[:, k]
-        values[f"specificity[{name}]"] = specificity[:, k]
-        values[f"auroc[{name}]"] = areas[:, k]
-    return values
-
-
-def _area(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted area under the ROC curve, [B]: the share of (positive, negative) pairs in order, ties half."""
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
-    weights = weights[:, order]
-    positives = np.add.reduceat(weights * positive[order], starts, axis=1, dtype=np.float64)
-    negatives = np.add.reduceat(weights * ~positive[order], starts, axis=1, dtype=np.float64)
-    below = np.cumsum(negatives, 1) - negatives / 2
-    return (positives * below).sum(1) / (positives.sum(1) * negatives.sum(1))
+        values = {m.name: function_of(m.resampled)(samples) for m in overall_metrics()}
+        of_classes = {m.name: function_of(m.resampled)(samples) for m in class_metrics()}
+    classes = enumerate(p.classes)
+    return values | {f"{name}[{c}]": found[:, k] for k, c in classes for name, found in of_classes.items()}
 
 
 @dataclass(frozen=True)

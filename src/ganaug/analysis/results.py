@@ -27,22 +27,6 @@ NAMES = (
 # What a cell is known by, as columns of tables.
 CELL = ["augmentation", "size", "replicate", "backbone"]
 
-# The metrics over all classes, in the order of tables, with the words to show for them.
-OVERALL = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "macro_f1": "macro F1",
-    "mcc": "MCC",
-    "macro_auroc": "AUROC",
-    "ece": "calibration error",
-    "brier": "Brier score",
-}
-
-# The metrics shown side by side where there is no room for all.
-SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "macro_auroc", "mcc")
-
 TOLD = 3  # sizes from which a rank correlation or a law says something: two are always in order and always on a law
 ALL = "all"  # in the column of classes of calibration: the highest probability, whatever its class
 # Priors of the probabilities, as tables name them, with the words to show for them.

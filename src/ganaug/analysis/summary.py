@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from ganaug.analysis.missing import add_argument, read_unfinished
-from ganaug.analysis.results import OVERALL, SHOWN, read_table, row_of
+from ganaug.analysis.results import read_table, row_of
+from ganaug.study.metrics import shown_metrics
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +23,18 @@ def run(args: argparse.Namespace) -> None:
     if args.unfinished:
         unfinished = read_unfinished(args.unfinished)
         there, of = unfinished["classifiers"]
-        print(f"\nIncomplete: {there} of {of} classifiers are there. What failed:")
-        print("\n".join(f"  {job['name']}: {job['why']}" for job in unfinished["jobs"] if job["failed"]))
+        failed = [f"  {job['name']}: {job['why']}" for job in unfinished["jobs"] if job["failed"]]
+        print(
+            f"\nIncomplete: {there} of {of} classifiers are there.{' What failed:' if failed else ''}",
+            *failed,
+            sep="\n",
+        )
 
 
 def as_text(summary: pd.DataFrame) -> str:
     """One line per backbone, size and augmentation: mean [interval] of the main metrics; n is the replicates."""
-    several = summary["backbone"].nunique() > 1
-    rows = [[*(["backbone"] if several else []), "size", "augmentation", *(OVERALL[m] for m in SHOWN), "n"]]
+    several, metrics = summary["backbone"].nunique() > 1, shown_metrics()
+    rows = [[*(["backbone"] if several else []), "size", "augmentation", *(m.words for m in metrics), "n"]]
     for backbone in summary["backbone"].unique():
         for size in summary["size"].unique():
             for augmentation in summary["augmentation"].unique():
@@ -37,8 +42,8 @@ def as_text(summary: pd.DataFrame) -> str:
                 cell = summary[here & summary["augmentation"].eq(augmentation)].set_index("metric")
                 if len(cell):
                     names = [*([backbone] if several else []), size, augmentation]
-                    n = cell.loc[SHOWN[0], "replicates"]
-                    shown = [_shown(row_of(cell, m)) if n else "missing" for m in SHOWN]
+                    n = cell.loc[metrics[0].name, "replicates"]
+                    shown = [_shown(row_of(cell, m.name)) if n else "missing" for m in metrics]
                     rows.append([*names, *shown, str(n)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

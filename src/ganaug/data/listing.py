@@ -14,6 +14,8 @@ from ganaug.data.sources import in_tables, list_images, list_skipped, reason_to_
 from ganaug.errors import UserError
 from ganaug.files import read_json, sha256_of, write_text
 
+_UNSAVED: dict[Path, dict] = {}  # by the cache's file
+
 
 def listing_digest(
     root: Path,
@@ -26,8 +28,8 @@ def listing_digest(
     """SHA-256 over names and contents of a data root's images. known: see sources.list_images.
 
     cache: JSON file with the hashes found before, so that a file is read again only where its size or time of change
-    differs. A file that was touched or copied, and holds the same bytes, changes nothing. Without a place for the cache
-    all is read every time.
+    differs. A file that was touched or copied, and holds the same bytes, changes nothing. `save_caches` writes the
+    cache; until then all is read every time.
     """
     cached = _read(cache)
     found, files = {}, []
@@ -44,9 +46,19 @@ def listing_digest(
         found[key] = [*stamp, content]
         files.append((in_tables(file), content))
     if found != cached:
+        _UNSAVED[cache] = found
+    return digest_of(files, root, source, classes, known)
+
+
+def save_caches() -> None:
+    """Writes what `listing_digest` has found in this process, where there is a place for that.
+
+    Apart from the digest, which Snakemake asks for also where it only looks (a dry run) and has nothing to write.
+    """
+    for cache, found in _UNSAVED.items():
         with contextlib.suppress(OSError, UserError):
             write_text(cache, json.dumps(found))
-    return digest_of(files, root, source, classes, known)
+    _UNSAVED.clear()
 
 
 def digest_of(

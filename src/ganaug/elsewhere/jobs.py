@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ganaug.errors import UserError
-from ganaug.overview import plan as planned
+from ganaug.study import jobs as studied
 
 TRIALS = ("check_backbone", "check_extractor", "check_init_from")  # before any GAN is trained
 # Stages with networks, and the checks before and between them. The order is that in which a replicate's jobs are begun.
@@ -47,17 +47,17 @@ def option(arguments: list[str], name: str) -> str | None:
     return arguments[arguments.index(name) + 1] if name in arguments else None
 
 
-def jobs_to_do(plan: planned.Plan, printed: str) -> list[Job]:
+def jobs_to_do(jobs: list[studied.Job], augmentations: list[str], printed: str) -> list[Job]:
     """The jobs in RULES that Snakemake would run now.
 
-    plan: of the whole study. printed: by Snakemake's dry run with `--printshellcmds`. A job of the plan and its command
-    are brought together by the log file. Raises UserError where a job waits for one that is to run here, and where a
-    training has several processes, one per GPU.
+    jobs, augmentations: of the whole study. printed: by Snakemake's dry run with `--printshellcmds`. A job of the study
+    and its command are brought together by the log file. Raises UserError where a job waits for one that is to run
+    here, and where a training has several processes, one per GPU.
     """
     if "torchrun" in printed:
         raise UserError("gan.gpus: a training on several GPUs can't run elsewhere; write 1")
     commands = {option(words, "--log"): words for words in map(shlex.split, COMMAND.findall(printed))}
-    waiting = {number: job for number, job in enumerate(plan.jobs) if str(job.log) in commands}
+    waiting = {number: job for number, job in enumerate(jobs) if str(job.log) in commands}
     chosen = {number: job for number, job in waiting.items() if job.rule in RULES}
     trials = [job.name for job in chosen.values() if job.rule in TRIALS]
     before = {waiting[other].rule for job in chosen.values() for other in job.after if other in waiting}
@@ -74,11 +74,11 @@ def jobs_to_do(plan: planned.Plan, printed: str) -> list[Job]:
             after=[chosen[other].name for other in job.after if other in chosen]
             + (trials if job.rule == "train_gan" else []),
         )
-        for number, job in sorted(chosen.items(), key=lambda item: order_of(item[1], plan.study["augmentations"]))
+        for number, job in sorted(chosen.items(), key=lambda item: order_of(item[1], augmentations))
     ]
 
 
-def order_of(job: planned.Job, augmentations: list[str]) -> tuple:
+def order_of(job: studied.Job, augmentations: list[str]) -> tuple:
     """The first replicate of all sizes before the second, so that a run that ends early leaves a smaller study.
 
     In a replicate rule by rule; probes and other ratios after the study's augmentations.

@@ -13,7 +13,8 @@ from ganaug.attempts import Attempt
 from ganaug.files import read_json
 from ganaug.gpu_choice import visible
 from ganaug.overview.guesses import Guess, guess
-from ganaug.overview.plan import Job, Plan
+from ganaug.overview.plan import Plan
+from ganaug.study.jobs import Job
 
 
 @dataclass
@@ -69,8 +70,8 @@ def costs(plan: Plan, on_gpus: bool | None = None, sharing: int = 1) -> list[Cos
 def gpus_used(plan: Plan) -> bool:
     """Whether the study's GPU jobs run on GPUs: as it says; with `device: auto` as earlier ones did, else as they
     would on this machine."""
-    if plan.study["device"] != "auto":
-        return plan.study["device"] == "cuda"
+    if plan.settings["device"] != "auto":
+        return plan.settings["device"] == "cuda"
     for job in plan.jobs:
         devices = [attempt.device for attempt in attempts.read(job.log) if attempt.device] if job.gpus else []
         if devices:
@@ -97,7 +98,7 @@ def _so_far(job: Job, plan: Plan, on_gpu: bool, sharing: int) -> Cost:
         used = Hours(measured.seconds * measured.gpus / sharing / 3600, measured.cpu_seconds / 3600)
     disk = sum(size_of(path) for path in [*job.outputs, job.checkpoints] if path)
     has = job.gpus if on_gpu else 0
-    guessed = guess(job.rule, job.wildcards, plan.study, plan.images, job.threads, has, sharing)
+    guessed = guess(job.rule, job.wildcards, plan.settings, plan.images, job.threads, has, sharing)
     return Cost(job, on_gpu, tries, done, guessed, measured, used, disk)
 
 

@@ -1,4 +1,4 @@
-"""Stage show_estimate: what a study takes, before it has run and while it does: hours, days, disk.
+"""What a study takes, before it has run and while it does: hours, days, disk.
 
 Where jobs have finished they are the measure, and the others of their stage are guessed in proportion; else all is
 guessed from the study's settings (`overview.guesses` and `overview.gpu_rates` say from what).
@@ -9,28 +9,33 @@ import argparse
 from ganaug.errors import UserError
 from ganaug.overview.costs import Cost, Hours, costs, gpus_used
 from ganaug.overview.gpu_rates import CARD
-from ganaug.overview.plan import Plan, add_plan, read_plan, stages
+from ganaug.overview.plan import Plan, plan_of, stages
 from ganaug.overview.text import duration, in_bytes, in_hours, table
+from ganaug.study.arguments import add_study
 
 SIDE_BY_SIDE = (1, 2, 4, 8, 16, 32)  # GPUs, or cores, for which the days are shown
 CORES_PER_GPU = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_plan(parser)
+    add_study(parser)
     parser.add_argument("--gpus", type=int, help="count for that many GPUs at a time; 0: on CPUs alone")
     parser.add_argument("--per-gpu", type=int, default=1, help="jobs that share a GPU")
     parser.add_argument("--cores", type=int, help="count for that many CPU cores at a time")
 
 
-def run(args: argparse.Namespace) -> None:
-    print(report(read_plan(args.plan), args.gpus, args.cores, args.per_gpu))
+def run(args: argparse.Namespace) -> str:
+    return report(plan_of(args), args.gpus, args.cores, args.per_gpu)
 
 
 def report(plan: Plan, gpus: int | None = None, cores: int | None = None, sharing: int = 1) -> str:
     """sharing: jobs that share a GPU."""
     if sharing < 1:
         raise UserError(f"--per-gpu {sharing}: at least one job has a GPU")
+    if gpus is not None and gpus < 0:
+        raise UserError(f"--gpus {gpus}: write 0 for none, or how many")
+    if cores is not None and cores < 1:
+        raise UserError(f"--cores {cores}: at least one core is needed")
     on_gpus = gpus_used(plan) if gpus is None else gpus > 0
     found = costs(plan, on_gpus, sharing)
     rows = [("stage", "jobs", "each takes", "GPU time", "CPU time", "disk", "from")]
@@ -38,8 +43,7 @@ def report(plan: Plan, gpus: int | None = None, cores: int | None = None, sharin
         ours = [cost for cost in found if cost.job.rule == rule]
         rows.append((rule, str(len(ours)), _each(ours), *_sums(ours), basis(ours)))
     rows.append(("all", str(len(found)), "", *_sums(found), ""))
-    lines = [f"What the study {plan.study['study']} takes, from beginning to end"]
-    lines += [f"NOTE: {plan.outdated()}"] if plan.outdated() else []
+    lines = [f"What the study {plan.settings['study']} takes, from beginning to end"]
     lines += ["", *table(rows), ""]
     lines += _days(found, on_gpus, gpus, cores)
     if any(cost.measured is None for cost in found):
@@ -102,7 +106,7 @@ def _caution(plan: Plan, found: list[Cost], on_gpus: bool) -> list[str]:
     lines = ["A guess may be off by a factor of two. The first jobs of a stage that finish put right its others."]
     if on_gpus and not any(cost.measured and cost.total.gpu for cost in found):
         lines += [f"GPU times are those of an {CARD}, measured (docs/gpu.md). Other cards take other times."]
-    if plan.study["device"] == "auto":
-        counted = "GPUs are counted on; `-- --gpus 0` counts without" if on_gpus else "`-- --gpus 1` counts with one"
+    if plan.settings["device"] == "auto":
+        counted = "GPUs are counted on; `--gpus 0` counts without" if on_gpus else "`--gpus 1` counts with one"
         lines += [f"The study says `device: auto`: {counted}."]
     return lines

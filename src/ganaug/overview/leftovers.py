@@ -1,4 +1,4 @@
-"""Stage list_leftovers: what lies in a study's results that no job of the study makes; --delete removes it.
+"""What lies in a study's results that no job of the study makes; --delete removes it.
 
 Such are the files of a size, replicate, augmentation, ratio, backbone or probe that the study has no more, their logs,
 and what killed writers have left half-written. Nothing that a job of the study makes is listed, done or not; nor are
@@ -18,11 +18,12 @@ from pathlib import Path
 
 from ganaug import attempts, drivers
 from ganaug.errors import UserError
-from ganaug.layout import FILES, FOLDERS
+from ganaug.layout import FILES, FOLDERS, FORMER_FILES
 from ganaug.overview.costs import size_of
-from ganaug.overview.plan import Plan, add_plan, read_plan
+from ganaug.overview.plan import Plan, plan_of
 from ganaug.overview.status import Processes
 from ganaug.overview.text import in_bytes
+from ganaug.study.arguments import add_study
 
 PATIENCE_MINUTES = 24 * 60  # for a job that can't be asked for: it may be suspended
 SHOWN = 8  # leftovers of a folder; of more the number and their size
@@ -38,29 +39,28 @@ class Leftover:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_plan(parser)
+    add_study(parser)
     parser.add_argument("--all", action="store_true", help=f"list all, not the first {SHOWN} of each folder")
     parser.add_argument("--delete", action="store_true", help="remove what is listed")
 
 
-def run(args: argparse.Namespace) -> None:
-    plan = read_plan(args.plan)
+def run(args: argparse.Namespace) -> str:
+    plan = plan_of(args, with_images=False)
     if not plan.results.is_dir():
         raise UserError(f"{plan.results}: no such folder here; run this where the study was run")
     if args.delete:
         refuse_if_at_work(plan)
     found, unknown = leftovers(plan)
-    print(report(plan, found, unknown, args.all))
+    told = report(plan, found, unknown, args.all)
     if args.delete:
         for leftover in found:
             delete(leftover.path, plan.results)
-        print(f"\ndeleted: {in_bytes(sum(leftover.bytes for leftover in found))}")
+        told += f"\n\ndeleted: {in_bytes(sum(leftover.bytes for leftover in found))}"
+    return told
 
 
 def refuse_if_at_work(plan: Plan) -> None:
-    """Raises UserError where something may be writing to the results, or the plan may not be the study's."""
-    if plan.outdated():
-        raise UserError(f"{plan.outdated()}; nothing is deleted. Use study.py, which asks the study of now")
+    """Raises UserError where something may be writing to the results."""
     if driver := drivers.of_results(plan.results):
         raise UserError(
             f"Snakemake is at work on {plan.results}, or has died in it ({driver}); nothing is deleted. Wait for it; "
@@ -91,6 +91,8 @@ def leftovers(plan: Plan) -> tuple[list[Leftover], list[Path]]:
     for path in _entries(plan.results):
         if path.name in FOLDERS:
             found += _at(path, whole, parents, bool(busy))
+        elif path.name in FORMER_FILES:
+            found.append(_leftover(path))
         elif temporary(path):
             found += [] if busy else [_leftover(path)]
         elif path.name not in FILES:
@@ -138,11 +140,10 @@ def _files(path: Path) -> int:
 
 
 def report(plan: Plan, found: list[Leftover], unknown: list[Path], everything: bool = False) -> str:
-    lines = [f"NOTE: {plan.outdated()}"] if plan.outdated() else []
-    if not found:
-        lines += [f"Everything in {plan.results} belongs to the study."]
+    if found:
+        lines = [f"No job of the study makes these, in {plan.results}:"]
     else:
-        lines += [f"No job of the study makes these, in {plan.results}:"]
+        lines = [f"Everything in {plan.results} belongs to the study."]
     groups = defaultdict(list)
     for leftover in found:
         groups[leftover.path.relative_to(plan.results).parts[0]].append(leftover)
@@ -151,9 +152,9 @@ def report(plan: Plan, found: list[Leftover], unknown: list[Path], everything: b
         shown = ours if everything else ours[:SHOWN]
         lines += [f"  {_name(x, plan.results)}  ({_sum([x])})" for x in shown]
         if len(ours) > len(shown):
-            lines += [f"  and {len(ours) - len(shown)} more: {_sum(ours[len(shown) :])} (`-- --all` lists them)"]
+            lines += [f"  and {len(ours) - len(shown)} more: {_sum(ours[len(shown) :])} (`--all` lists them)"]
     if found:
-        lines += ["", f"in all: {_sum(found)}; `-- --delete` at the end of the command removes them"]
+        lines += ["", f"in all: {_sum(found)}; `--delete` removes them"]
     if kept := _of_several_keys(plan):
         lines += [
             "",
@@ -181,12 +182,18 @@ def _sum(ours: list[Leftover]) -> str:
 
 
 def delete(path: Path, results: Path) -> None:
-    """Removes a leftover, and the folders above it that are empty then."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)  # unlinks the links in it, and does not follow them
-    else:
-        path.unlink(missing_ok=True)
-    for parent in path.parents:
-        if parent == results or any(parent.iterdir()):
-            return
-        parent.rmdir()
+    """Removes a leftover, and the folders above it that are empty then. Raises UserError where that can't be done."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)  # unlinks the links in it, and does not follow them
+        else:
+            path.unlink(missing_ok=True)
+        for parent in path.parents:
+            if parent == results or any(parent.iterdir()):
+                return
+            parent.rmdir()
+    except OSError as error:
+        raise UserError(
+            f"{path} can't be removed: {error.strerror}; the leftovers that are listed before it are "
+            "removed, the others are there"
+        ) from None

@@ -1,87 +1,53 @@
-"""plan.json: the jobs of a study, as the workflow's rules say them. What estimate, status and leftovers all read."""
+"""The jobs of a study, and what estimate, status and leftovers read of the study beside them."""
 
 import argparse
-from dataclasses import dataclass
+import csv
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganaug.files import read_json, sha256_of
-
-
-def job_name(rule: str, wildcards: dict[str, str]) -> str:
-    """`train_gan size=100 replicate=1`."""
-    return " ".join([rule, *(f"{key}={value}" for key, value in wildcards.items() if value)])
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """rule, wildcards: which job. outputs: files, or folders. log, benchmark: its files, the latter perhaps None.
-    checkpoints: a folder from which the job goes on after a kill, or None. threads, gpus: what it asks for. after:
-    numbers of the jobs that must be done before."""
-
-    rule: str
-    wildcards: dict[str, str]
-    outputs: list[Path]
-    log: Path
-    benchmark: Path | None
-    checkpoints: Path | None
-    threads: int
-    gpus: int
-    after: list[int]
-
-    @property
-    def name(self) -> str:
-        return job_name(self.rule, self.wildcards)
+from ganaug.errors import UserError
+from ganaug.study.arguments import settings_of
+from ganaug.study.jobs import Job, jobs_of
+from ganaug.study.model import Study
 
 
 @dataclass(frozen=True)
 class Plan:
-    """results: the study's folder. study: its settings. images: by class, in its data root. jobs: all of them.
-    configs: its files' SHA-256 when the plan was made. path: of plan.json."""
+    """What is looked at.
+
+    Attributes:
+        results: the study's folder.
+        settings: of the study, all of them.
+        jobs: all of the study's, done or not.
+        images: how many each class has.
+    """
 
     results: Path
-    study: dict
-    images: dict[str, int]
+    settings: dict
     jobs: list[Job]
-    configs: dict[str, str]
-    path: Path
-
-    def outdated(self) -> str:
-        """A warning where the study's files have changed since the plan was made, else empty.
-
-        Settings given on Snakemake's command line, and images, may have changed unseen.
-        """
-        changed = [path for path, digest in self.configs.items() if not _has(path, digest)]
-        if not changed:
-            return ""
-        return f"{', '.join(changed)} has changed since {self.path} was written: what is shown is the study of then"
+    images: dict[str, int] = field(default_factory=dict)
 
 
-def _has(path: str, digest: str) -> bool:
-    return Path(path).is_file() and sha256_of(path) == digest
+def plan_of(args: argparse.Namespace, with_images: bool = True) -> Plan:
+    """The plan of the study that the options of `study.arguments` name; without its images for who needs none.
+
+    Raises UserError for a study that can't be used, and for images that can't be counted.
+    """
+    study = Study(settings_of(args))
+    return Plan(Path(study.results), study.settings, jobs_of(study), images_of(study) if with_images else {})
 
 
-def add_plan(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("inputs")
-    group.add_argument("--plan", type=Path, required=True, help="plan.json of the study, in its results")
-
-
-def read_plan(path: Path) -> Plan:
-    plan = read_json(path)
-    jobs = [
-        Job(
-            rule=job["rule"],
-            wildcards=job["wildcards"],
-            outputs=[Path(output) for output in job["outputs"]],
-            log=Path(job["log"]),
-            benchmark=Path(job["benchmark"]) if job["benchmark"] else None,
-            checkpoints=Path(job["checkpoints"]) if job["checkpoints"] else None,
-            threads=job["threads"],
-            gpus=job["gpus"],
-            after=job["after"],
-        )
-        for job in plan["jobs"]
-    ]
-    return Plan(Path(plan["results"]), plan["study"], plan["images"], jobs, plan["configs"], path)
+def images_of(study: Study) -> dict[str, int]:
+    """How many images each class has: in the data root, or by the study's manifest where the data root is elsewhere."""
+    try:
+        return study.images_by_class
+    except UserError:
+        manifest = Path(study.results, "data", "manifest.csv")
+        if not manifest.is_file():
+            raise
+        with open(manifest, encoding="utf-8", newline="") as file:
+            return dict(Counter(row["class"] for row in csv.DictReader(file)))
 
 
 def stages(jobs: list[Job]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stage show_status: how far a study is, what it has taken and what is left, from its files alone.
+"""How far a study is, what it has taken and what is left, from its files alone.
 
 Works without a driver and while one runs. A job is done where all its outputs are there; failed where its last attempt
 ended in an error, or without a word (killed, out of memory, its node lost); running where an attempt has begun and not
@@ -12,7 +12,6 @@ import argparse
 import shutil
 import subprocess
 import time
-from pathlib import Path
 
 import psutil
 
@@ -20,8 +19,9 @@ from ganaug import attempts, drivers
 from ganaug.attempts import Attempt
 from ganaug.joblog import last_lines
 from ganaug.overview.costs import Cost, Hours, costs
-from ganaug.overview.plan import Plan, add_plan, read_plan, stages
+from ganaug.overview.plan import Plan, plan_of, stages
 from ganaug.overview.text import duration, in_bytes, in_hours, table
+from ganaug.study.arguments import add_study
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
 STATES = (DONE, RUNNING, FAILED, WAITING)
@@ -31,11 +31,11 @@ SILENT_MINUTES = 10  # ten touches missed: clocks of machines differ, file serve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_plan(parser)
+    add_study(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    print(report(read_plan(args.plan), time.time()))
+def run(args: argparse.Namespace) -> str:
+    return report(plan_of(args), time.time())
 
 
 def state(cost: Cost, there: "Processes", now: float) -> str:
@@ -59,11 +59,10 @@ def report(plan: Plan, now: float) -> str:
     for rule in stages(plan.jobs):
         rows.append((rule, *_row([(cost, is_) for cost, is_ in both if cost.job.rule == rule])))
     rows.append(("all", *_row(both)))
-    lines = [f"How far the study {plan.study['study']} is, {time.strftime('%Y-%m-%d %H:%M', time.localtime(now))}"]
-    lines += [f"NOTE: {plan.outdated()}"] if plan.outdated() else []
+    lines = [f"How far the study {plan.settings['study']} is, {time.strftime('%Y-%m-%d %H:%M', time.localtime(now))}"]
     disk, end = sum(cost.disk for cost in found), sum(max(cost.bytes, cost.disk) for cost in found)
     lines += ["", *table(rows), f"disk: {in_bytes(disk)} now, {in_bytes(end)} at the end"]
-    lines += _failed([cost for cost, is_ in both if is_ == FAILED], drivers.of_results(plan.results), now)
+    lines += _failed([cost for cost, is_ in both if is_ == FAILED], drivers.lives(plan.results), now)
     lines += _stopped([cost for cost, is_ in both if is_ == WAITING])
     return "\n".join(lines)
 
@@ -77,7 +76,7 @@ def _row(ours: list[tuple[Cost, str]]) -> list[str]:
     ]
 
 
-def _failed(ours: list[Cost], driver: Path | None, now: float) -> list[str]:
+def _failed(ours: list[Cost], driven: bool, now: float) -> list[str]:
     lines = []
     for cost in ours[:SHOWN]:
         last = cost.tries[-1]
@@ -89,7 +88,7 @@ def _failed(ours: list[Cost], driver: Path | None, now: float) -> list[str]:
         lines += [f"    {line}" for line in last_lines(cost.job.log, LAST_LINES)]
     if len(ours) > SHOWN:
         lines += ["", f"and {len(ours) - SHOWN} more have failed"]
-    if ours and driver and drivers.lives(driver):
+    if ours and driven:
         lines += ["", "Snakemake is at work on the study, and may try these again."]
     return lines
 

@@ -9,17 +9,12 @@ from ganaug.analysis.results import ALL, PRIORS, priors_alike, read_table, row_o
 from ganaug.report.content import INTERVAL, MISSING, number, shown
 from ganaug.report.fidelity import percent
 from ganaug.study.grid import Grid
+from ganaug.study.metrics import metric_of
 
 SHARES = ["training", "weighted", "development", "test"]
-# Metrics of all classes and of each, with the words to show for them.
-OF_ALL = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "ece": "calibration error",
-    "rms_debiased": "debiased error",
-    "brier": "Brier score",
-}
-OF_CLASS = {"mean_probability": "mean probability", "rms_debiased": "debiased error"}
+# Metrics of all classes and of each.
+OF_ALL = ("accuracy", "balanced_accuracy", "ece", "rms_debiased", "brier")
+OF_CLASS = ("mean_probability", "rms_debiased")
 
 
 def probabilities(tables: Path, grid: Grid) -> dict:
@@ -32,7 +27,7 @@ def probabilities(tables: Path, grid: Grid) -> dict:
     return {
         "prevalence": prevalence_rows(prevalence, grid),
         "alike": same,
-        "columns": list(OF_ALL.values()),
+        "columns": [metric_of(metric).words for metric in OF_ALL],
         "rows": calibration_rows(cells, grid, priors),
         "of_classes": class_rows(cells, prevalence, grid, priors),
     }
@@ -68,11 +63,17 @@ def class_rows(cells: pd.DataFrame, prevalence: pd.DataFrame, grid: Grid, priors
     largest = largest.set_index(["backbone", "class", "augmentation", "priors", "metric"])
     tested = prevalence.drop_duplicates("class").set_index("class")["test"]
     return [
-        {"backbone": b, "class": c, "test": number(tested[c]), "quantity": words, "priors": PRIORS[kind]}
+        {
+            "backbone": b,
+            "class": c,
+            "test": number(tested[c]),
+            "quantity": metric_of(metric).words,
+            "priors": PRIORS[kind],
+        }
         | {"values": [_cell(largest, (b, c, a, kind, metric), grid) for a in grid.augmentations]}
         for b in grid.backbones
         for c in tested.index
-        for metric, words in OF_CLASS.items()
+        for metric in OF_CLASS
         for kind in priors
     ]
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ganaug.analysis.pairs import NO_AUGMENTATION, comparisons
-from ganaug.analysis.results import OVERALL, SHOWN, class_of, read_table, row_of, shares_used
+from ganaug.analysis.results import class_of, read_table, row_of, shares_used
 from ganaug.files import read_json
 from ganaug.report import convergence
 from ganaug.report.fidelity import fidelity_rows, memorisation_rows, percent
 from ganaug.study.grid import Grid
+from ganaug.study.metrics import class_metrics, shown_metrics
 
 PRIMARY = "balanced_accuracy"
 INTERVAL = ["mean", "ci_low", "ci_high", "replicates", "interval"]
@@ -32,7 +33,8 @@ def numbers(results: Path, grid: Grid, synthetic: list[str], confidence: float) 
     return {
         "level": percent(confidence),
         "chance": percent(1 - confidence),
-        "shown": {metric: OVERALL[metric] for metric in SHOWN},
+        "shown": shown_metrics(),
+        "of_classes": class_metrics(),
         "classes": list(data["class"]),
         "data": data.to_dict("records"),
         "data_total": data.drop(columns="class").sum().to_dict() | {"groups": count_groups(results)},
@@ -133,8 +135,9 @@ def subset_rows(subsets: pd.DataFrame, grid: Grid) -> list[dict]:
     return [{"size": s, "train": shown(s, "train"), "validation": shown(s, "validation")} for s in grid.size_names]
 
 
-def summary_rows(summary: pd.DataFrame, grid: Grid, metrics: Sequence[str] = SHOWN) -> list[dict]:
-    """Backbone, size, augmentation and, per metric, mean and interval as text."""
+def summary_rows(summary: pd.DataFrame, grid: Grid, metrics: Sequence[str] = ()) -> list[dict]:
+    """Backbone, size, augmentation and, per metric, mean and interval as text; of the metrics shown by default."""
+    metrics = metrics or [entry.name for entry in shown_metrics()]
     cells = summary.set_index(["backbone", "size", "augmentation", "metric"])
     gone = lost(summary, ["backbone", "size", "augmentation"])
 
@@ -157,7 +160,7 @@ def difference_rows(differences: pd.DataFrame, grid: Grid) -> list[dict]:
             "backbone": b,
             "size": s,
             "pair": f"{a} − {r}",
-            "values": [_judged(row_of(cells, b, s, a, r, m), grid) for m in SHOWN],
+            "values": [_judged(row_of(cells, b, s, a, r, m.name), grid) for m in shown_metrics()],
         }
         for b in grid.backbones
         for s in grid.size_names
@@ -166,7 +169,7 @@ def difference_rows(differences: pd.DataFrame, grid: Grid) -> list[dict]:
 
 
 def per_class_rows(summary: pd.DataFrame, grid: Grid, classes: list[str]) -> list[dict]:
-    """Backbone, size, augmentation and per class the mean sensitivity, specificity and AUROC as text."""
+    """Backbone, size, augmentation and per class the mean of every metric of one class as text."""
     cells = summary[summary["metric"].map(class_of).notna()]
     means = cells.set_index(["backbone", "size", "augmentation", "metric"])["mean"]
     gone = lost(summary, ["backbone", "size", "augmentation"])
@@ -174,7 +177,7 @@ def per_class_rows(summary: pd.DataFrame, grid: Grid, classes: list[str]) -> lis
     def cell(key: tuple[str, str, str], metric: str) -> str:
         return "missing" if key in gone else number(means[*key, metric])
 
-    kinds = ("sensitivity", "specificity", "auroc")
+    kinds = [entry.name for entry in class_metrics()]
     return [
         {
             "backbone": b,

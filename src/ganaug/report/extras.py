@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganaug.analysis.results import OVERALL, SHOWN, left_out, read_table, row_of
+from ganaug.analysis.results import left_out, read_table, row_of
 from ganaug.report.calibration import probabilities
 from ganaug.report.content import INTERVAL, MISSING, difference_rows, lost, number, problem_rows, shown, summary_rows
 from ganaug.report.fidelity import percent
 from ganaug.report.films import COLUMNS, films_elsewhere
 from ganaug.study.grid import Grid
+from ganaug.study.metrics import shown_metrics
 
 RATES = ["augmentation", "size", "backbone", "class", "quantity", "value", "ci_low", "ci_high", "images", "groups"]
 DOUBTED = 0.2  # share of the whole image's gain from which a border that chance may explain is told
@@ -22,7 +23,6 @@ def extras(results: Path, grid: Grid, tables: list[str]) -> dict:
     return {
         "probabilities": probabilities(folder, grid),
         "rates": rate_rows(read_table(folder / "class_rates.csv", RATES), grid),
-        "has_sweep": "ratio_sweep" in tables,
         "transfer": transfer_rows(folder / "transfer.csv", grid) if "transfer" in tables else None,
         "faithfulness": faithfulness_rows(folder / "transfer.csv", grid) if "transfer" in tables else None,
         "shortcut": shortcut_rows(folder / "shortcut.csv") if "shortcut" in tables else None,
@@ -132,7 +132,7 @@ def external(results: Path, grid: Grid) -> dict:
         "films": films_elsewhere(problems, data),
         "problems": (rows := problem_rows(results / "external" / "problems.csv")),
         "skipped": any(row["problem"].startswith("in a folder ") for row in rows),
-        "columns": [OVERALL[metric] for metric in SHOWN],
+        "columns": [entry.words for entry in shown_metrics()],
         "summary": summary_rows(summary, grid),
         "differences": difference_rows(differences, grid),
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 import yaml
 
 from ganaug.analysis.missing import add_argument, missing_files
@@ -17,15 +18,11 @@ from ganaug.privacy import text_without_folders, without_folders
 from ganaug.report import content, extras, growth, methods, record
 from ganaug.report.films import films
 from ganaug.report.missing import missing
-from ganaug.report.pictures import PICTURES
+from ganaug.study.figures import figures_of
 from ganaug.study.grid import Grid
+from ganaug.study.tables import TABLES
 
 HERE = Path(__file__).parent
-SVG_FIGURES = (
-    *("learning_curve", "differences", "confusion_matrices", "near_copies", "roc", "precision_recall"),
-    "reliability",
-)
-SVG_OF_GAN = ("gan_training", "fidelity")
 DEMONSTRATION_KIMG = 1000  # below this a StyleGAN2-ADA has hardly begun; its authors train for 25,000
 
 
@@ -71,7 +68,7 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
     )
     environment.filters["hours"] = record.hours
     environment.filters["without_folders"] = lambda text: text_without_folders(text, _folders(settings.config))
-    return environment.get_template("page.html.j2").render(
+    facts = dict(
         title=settings.title,
         config=config,
         grid=grid,
@@ -81,7 +78,6 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
         synthetic=settings.synthetic,
         demonstration=bool(settings.synthetic) and config["gan"]["kimg"] < DEMONSTRATION_KIMG,
         methods=methods.augmentations_in_words(grid.augmentations, config),
-        figures=_figures(results, settings),
         patients=_patients(results) if config["data"]["groups"] else None,
         films=films(results),
         run=record.facts(results, grid, bool(settings.synthetic)),
@@ -89,6 +85,8 @@ def render(results: Path, settings: Settings, unfinished: Path | None) -> str:
         **growth.growth(results / "tables", grid, 1 - config["statistics"]["confidence"]),
         **extras.extras(results, grid, settings.tables),
     )
+    figures = _figures(results, settings, environment, facts)
+    return environment.get_template("page.html.j2").render(figures=figures, tables=_tables(results, settings), **facts)
 
 
 def _patients(results: Path) -> dict[str, int]:
@@ -103,14 +101,38 @@ def _folders(config: dict) -> list[str]:
     return [folder for folder in (config["data_root"], external, str(Path.cwd())) if folder]
 
 
-def _figures(results: Path, settings: Settings) -> dict[str, str]:
-    """Figures by name as data URIs: drawings as SVG, pictures as PNG."""
-    generated, pictured = bool(settings.synthetic), settings.config["report"]["images"]
-    files = {name: f"{name}.svg" for name in SVG_FIGURES + (SVG_OF_GAN if generated else ())}
-    of_films = PICTURES if generated else PICTURES[:1]
-    files |= {name: f"{name}.png" for name in of_films if pictured}
-    files |= {"ratio_sweep": "ratio_sweep.svg"} if "ratio_sweep" in settings.tables else {}
-    return {name: _data_uri(results / "figures" / file) for name, file in files.items()}
+def _figures(results: Path, settings: Settings, environment: jinja2.Environment, facts: dict) -> list[dict[str, str]]:
+    """The figures that the study has, as the template shows them. legend: HTML. source: the file as a data URI."""
+    parts = {"gan"} if settings.synthetic else set()
+    parts |= {"films"} if settings.config["report"]["images"] else set()
+    parts |= {"ratio_sweep"} & set(settings.tables)
+    return [
+        {
+            "name": name,
+            "place": entry.place,
+            "alt": entry.alt,
+            "legend": environment.from_string(entry.legend or "{{ caption }}").render(caption=entry.caption, **facts),
+            "source": _data_uri(results / "figures" / f"{name}{entry.suffix}"),
+        }
+        for name, entry in figures_of(parts).items()
+    ]
+
+
+def _tables(results: Path, settings: Settings) -> list[dict]:
+    """The tables that the page shows as they are."""
+    shown = [TABLES[name] for name in settings.tables if TABLES[name].place]
+    return [
+        {"name": entry.name, "place": entry.place, "caption": f"{entry.holds[0].upper()}{entry.holds[1:]}."}
+        | _columns_and_rows(read_table(results / "tables" / f"{entry.name}.csv", entry.columns.split()))
+        for entry in shown
+    ]
+
+
+def _columns_and_rows(table: pd.DataFrame) -> dict[str, list]:
+    texts = [
+        [content.number(v) if isinstance(v, float) else str(v) for v in row] for row in table.itertuples(index=False)
+    ]
+    return {"columns": [name.replace("_", " ") for name in table.columns], "rows": texts}
 
 
 def _data_uri(path: Path) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from ganaug.layout import augmentation_at, ratio_folder
+from ganaug.study.figures import figures_of
 from ganaug.study.grid import Grid
 from ganaug.study.model import Study
-from ganaug.study.outputs import figures_of
 
 Wildcards = dict[str, str]
 
@@ -61,7 +61,7 @@ def external_cells(study: Study) -> list[Wildcards]:
 
 
 def figures(study: Study) -> list[Wildcards]:
-    return [{"figure": name} for name in figures_of(study)]
+    return [{"figure": name} for name in figures_of(study.parts())]
 
 
 def generated(study: Study) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from ganaug.imports import SOURCE, digest_of_stage
+from ganaug.imports import SOURCE, digest_of_figure, digest_of_stage
 from ganaug.layout import CELL, SUBSET
 from ganaug.seeding import derive_seed
 from ganaug.study.cells import Wildcards
@@ -133,6 +133,11 @@ def seed_of(study: Study, name: str, wildcards: Wildcards) -> int | None:
 
 
 @cache
-def code_of(name: str) -> str:
-    """A digest of the source files that decide what a rule's jobs make. The report's templates no import shows."""
+def code_of(name: str, figure: str = "") -> str:
+    """A digest of the source files that decide what a rule's jobs make; of a figure those that draw this one.
+
+    The report's templates no import shows.
+    """
+    if figure:
+        return digest_of_figure(figure)
     return digest_of_stage(RULES[name].stage or name, TEMPLATES if name == "make_report" else ())

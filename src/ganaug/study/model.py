@@ -10,6 +10,7 @@ from ganaug.data.sources import list_images
 from ganaug.downloads import is_url
 from ganaug.layout import base_of
 from ganaug.study.grid import Grid
+from ganaug.study.parts import parts_of
 
 # Where pretrained weights come from unless the study says otherwise.
 WEIGHTS = {
@@ -33,6 +34,10 @@ class Study:
     def generated(self) -> bool:
         """Whether it trains generators."""
         return bool(self.grid.synthetic)
+
+    def parts(self, incomplete: bool = False) -> frozenset[str]:
+        """What it has beside what every study has (`ganaug.study.parts.PARTS`). incomplete: whether jobs failed."""
+        return parts_of(self.settings, incomplete)
 
     @property
     def phantom(self) -> bool:

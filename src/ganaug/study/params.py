@@ -3,8 +3,9 @@
 from ganaug.classify.augmentations import ALL
 from ganaug.layout import base_of, ratio_in
 from ganaug.study.cells import Wildcards
+from ganaug.study.figures import settings_read
 from ganaug.study.model import Study, uses_synthetic
-from ganaug.study.outputs import READ_BY_FIGURE, tables_of
+from ganaug.study.tables import tables_of
 
 
 def least_test(study: Study) -> int:
@@ -65,9 +66,7 @@ def tables(study: Study, wildcards: Wildcards) -> dict:
 def figure(study: Study, wildcards: Wildcards) -> dict:
     """What a figure reads; what it does not is empty, so that a change of it draws no figure anew."""
     given = grid(study, wildcards) | {"confidence": study.settings["statistics"]["confidence"]}
-    read = READ_BY_FIGURE.get(wildcards["figure"], given)
-    chosen = {name: value if name in read else type(value)() for name, value in given.items()}
-    return chosen | {"dpi": study.settings["figures"]["dpi"]}
+    return settings_read(wildcards["figure"], given) | {"dpi": study.settings["figures"]["dpi"]}
 
 
 def report(study: Study, wildcards: Wildcards) -> dict:
@@ -75,6 +74,6 @@ def report(study: Study, wildcards: Wildcards) -> dict:
         "title": study.settings["title"] or study.settings["study"],
         "grid": grid(study, wildcards),
         "synthetic": [name for name in study.grid.augmentations if uses_synthetic(name)],
-        "tables": tables_of(study),
+        "tables": tables_of(study.parts()),
         "config": study.settings,
     }

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from ganaug.layout import CELL, SUBSET, ratio_folder
 from ganaug.study import cells
 from ganaug.study.cells import Wildcards
+from ganaug.study.figures import figures_of
 from ganaug.study.model import Study, uses_synthetic
-from ganaug.study.outputs import figures_of, tables_of
+from ganaug.study.tables import tables_of
 
 TRAIN = (f"subsets/{SUBSET}/train.npy", f"subsets/{SUBSET}/train.csv")
 VALIDATION = (f"subsets/{SUBSET}/validation.npy", f"subsets/{SUBSET}/validation.csv")
@@ -50,17 +51,17 @@ def of_each(of: list[Wildcards], *files: str) -> Iterator[str]:
 
 def figure_data(study: Study, wildcards: Wildcards) -> list[str]:
     """The files that a figure reads; of the subsets the first replicate's."""
-    files = figures_of(study)[wildcards["figure"]]
+    files = figures_of(study.parts())[wildcards["figure"]].reads
     filled = [path.format(size=size, replicate=1) for path in files for size in study.grid.size_names]
     return list(dict.fromkeys(filled))
 
 
 def table_files(study: Study) -> list[str]:
-    return [f"tables/{name}.csv" for name in tables_of(study)]
+    return [f"tables/{name}.csv" for name in tables_of(study.parts())]
 
 
 def figure_files(study: Study) -> list[str]:
-    return [f"figures/{name}.{suffix}" for name in figures_of(study) for suffix in ("png", "svg")]
+    return [f"figures/{name}.{suffix}" for name in figures_of(study.parts()) for suffix in ("png", "svg")]
 
 
 def read_by_tables(study: Study, wildcards: Wildcards) -> list[str]:
