@@ -174,8 +174,9 @@ def test_every_setting_is_in_the_table_of_reruns():
 def settings_of(block: dict, above: str = "") -> Iterator[str]:
     """Names of a schema's settings, those of blocks with the block's before a dot."""
     for name, setting in block["properties"].items():
-        if "properties" in setting:
-            yield from settings_of(setting, f"{above}{name}.")
+        inner = next((part for part in [setting, *setting.get("anyOf", [])] if "properties" in part), None)
+        if inner:
+            yield from settings_of(inner, f"{above}{name}.")
         else:
             yield above + name
 
