@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> str:
     study = Study(arguments.settings_of(args))
+    if not Path(study.results).is_dir():
+        raise UserError(f"{study.results}: no such folder here; run this where the study was run")
     if drivers.lives(study.results):
         raise UserError(f"Snakemake is at work on {study.results}, and would write the same files; wait for its end")
     listings = listings_of(study)
@@ -127,7 +129,8 @@ def after_failure(study: Study, listings: dict[str, str], log: str | list[str]) 
         logs = [log] if isinstance(log, str) else log
         said = "".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in logs)
         failed = set(FAILED.findall(said))
-        if not failed or INTERRUPTED in said:
+        here = any(path.exists() for job in jobs_of(study) for path in job.outputs)  # and not in a storage
+        if not failed or not here or INTERRUPTED in said:
             return
         broken = [job.rule for job in jobs_of(study) if job.rule in ANALYSIS and str(job.log) in failed]
         if broken:
