@@ -2,7 +2,8 @@
 
 A driver holds a lock of the kernel on its study's file in DRIVERS, and a line of the file says who the driver is. The
 kernel lets the lock go when the driver ends, whatever ends the driver. So a line whose lock is free is of a driver that
-has died. workflow/rules/driver.smk writes the file; what looks at a study from outside reads the file.
+has died. `Driver`, which workflow/rules/driver.smk creates, writes the file; `ganaug status`, `leftovers` and
+`report` read the file.
 """
 
 import contextlib

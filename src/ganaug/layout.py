@@ -40,7 +40,7 @@ def ratio_folder(augmentation: str) -> str:
 
 def ratio_in(folder: str) -> str:
     """The ratio, as text, that a synthetic set's folder below its subset's names; empty for the study's own."""
-    return folder.rpartition("-")[2]
+    return folder.partition("ratio-")[2]
 
 
 def subset_folder(stage: str, size: int | str, replicate: int) -> PurePosixPath:

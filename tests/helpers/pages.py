@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 from ganaug.analysis.figures import FIGURES
 from ganaug.cli import main
+from ganaug.study.figures import figures_of
 from ganaug.study.settings.resolve import resolve
 from helpers.results_tree import make_figure, make_tables, make_tree
 
@@ -62,8 +63,11 @@ def settings_of(root, grid, generated=True, source="phantom", **more):
         config[name] = config[name] | value if isinstance(value, dict) else value
     synthetic = [a for a in grid["augmentations"] if "gan" in a] if generated else []
     tables = [path.stem for path in (root / "tables").iterdir()]
-    settings = {"title": "Title & more", "grid": grid, "synthetic": synthetic, "tables": tables, "config": config}
-    return json.dumps(settings), config
+    parts = {"gan"} if generated else set()
+    parts |= {"films"} if config["report"]["images"] else set()
+    parts |= {"ratio_sweep"} & set(tables)
+    settings = {"title": "Title & more", "grid": grid, "synthetic": synthetic, "config": config}
+    return json.dumps(settings | {"tables": tables, "figures": list(figures_of(parts))}), config
 
 
 def report(root, grid, folder, generated=True, source="phantom", unfinished=None, **more):

@@ -11,7 +11,7 @@ def test_a_name_of_another_ratio_gives_its_augmentation_and_folder(ratio):
     assert base_of(name) == "gan" and ratio_folder(name) == AT_RATIO.format(ratio=ratio)
 
 
-@pytest.mark.parametrize("ratio", ["0.5", "2", "1.25", "10"])
+@pytest.mark.parametrize("ratio", ["0.5", "2", "1e-05", "1.25", "10"])
 def test_a_folder_gives_its_ratio(ratio):
     assert ratio_in(ratio_folder(augmentation_at(ratio))) == ratio
 

@@ -163,7 +163,6 @@ def test_a_disk_that_can_not_be_written_to_is_told_in_words(disk, fault, used, r
             {"weights": {"tf_efficientnet_lite0": {"source": "w.bin", "sha256": "0" * 64}}},
             "weights.tf_efficientnet_lite0.source: there is no file 'w.bin'",
         ),
-        ({"unfinished": {"a": 1}}, "unfinished: no setting of a study"),
     ],
 )
 def test_a_file_that_a_setting_names_and_that_is_not_there_is_told_with_the_setting(tmp_path, change, key):

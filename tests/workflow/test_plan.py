@@ -7,10 +7,12 @@ import pytest
 import yaml
 
 from ganaug.layout import FILES, FOLDERS
-from ganaug.report.pictures import PICTURES
+from ganaug.study.figures import FIGURES
 from helpers.planned import plan_told
 from helpers.running import CLASSES, ROOT, dry_run, planned, planned_jobs
 from helpers.tiny import STUDY
+
+PICTURES = [name for name, entry in FIGURES.items() if "films" in entry.needs]
 
 
 def expected(study: dict, networks: int) -> dict[str, int]:

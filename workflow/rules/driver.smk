@@ -330,7 +330,7 @@ def run_part(command):
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     end_if_told()
     # In a process group of its own: a terminal's Ctrl-C would else reach it twice.
-    child = subprocess.Popen(command, cwd=workflow.rundir, process_group=0, env=os.environ | {"GANAUG_PART": "yes"})
+    child = subprocess.Popen(command, cwd=workflow.rundir, process_group=0)
     for number in list(heard):  # before there was a child
         child.send_signal(number)
     child.wait()

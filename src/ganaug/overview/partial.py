@@ -83,9 +83,10 @@ def analysis(study: Study, asked: list[dict]) -> list[list[list[str]]]:
     common = ["--results", str(results), "--unfinished", str(results / "unfinished.json")]
     parts = study.parts(incomplete=True)
     names = tables_of(parts)
+    shown = {"tables": names, "figures": list(figures_of(parts))}
 
     def stage(rule: str, *options: object, **wildcards: str) -> list[str]:
-        settings = settings_of(study, rule, wildcards) | ({"tables": names} if rule == "make_report" else {})
+        settings = settings_of(study, rule, wildcards) | (shown if rule == "make_report" else {})
         words = [rule, *common, *map(str, options), "--log", str(job_of(study, rule, wildcards).log)]
         return words if rule == "check_lineage" else [*words, "--settings", json.dumps(settings, sort_keys=True)]
 

@@ -18,7 +18,7 @@ from ganaug.privacy import text_without_folders, without_folders
 from ganaug.report import content, extras, growth, methods, record
 from ganaug.report.films import films
 from ganaug.report.missing import missing
-from ganaug.study.figures import figures_of
+from ganaug.study.figures import FIGURES
 from ganaug.study.grid import Grid
 from ganaug.study.tables import TABLES
 
@@ -28,13 +28,14 @@ DEMONSTRATION_KIMG = 1000  # below this a StyleGAN2-ADA has hardly begun; its au
 
 @dataclass(frozen=True)
 class Settings:
-    """title: of the page. grid: the study's cells. synthetic: its augmentations that use synthetic images. tables:
-    names of its tables. config: the whole study, resolved."""
+    """title: of the page. grid: the study's cells. synthetic: its augmentations that use synthetic images. tables,
+    figures: names of those that it has. config: the whole study, resolved."""
 
     title: str
     grid: dict
     synthetic: list[str]
     tables: list[str]
+    figures: list[str]
     config: dict
 
 
@@ -103,18 +104,15 @@ def _folders(config: dict) -> list[str]:
 
 def _figures(results: Path, settings: Settings, environment: jinja2.Environment, facts: dict) -> list[dict[str, str]]:
     """The figures that the study has, as the template shows them. legend: HTML. source: the file as a data URI."""
-    parts = {"gan"} if settings.synthetic else set()
-    parts |= {"films"} if settings.config["report"]["images"] else set()
-    parts |= {"ratio_sweep"} & set(settings.tables)
     return [
         {
-            "name": name,
+            "name": entry.name,
             "place": entry.place,
             "alt": entry.alt,
             "legend": environment.from_string(entry.legend or "{{ caption }}").render(caption=entry.caption, **facts),
-            "source": _data_uri(results / "figures" / f"{name}{entry.suffix}"),
+            "source": _data_uri(results / "figures" / f"{entry.name}{entry.suffix}"),
         }
-        for name, entry in figures_of(parts).items()
+        for entry in map(FIGURES.__getitem__, settings.figures)
     ]
 
 

@@ -65,7 +65,7 @@ def study_folder(args: argparse.Namespace) -> Iterator[None]:
 
 
 def settings_of(args: argparse.Namespace) -> dict:
-    """The checked settings of the study, with every default filled in. Raises UserError as `config.resolve` does."""
+    """The checked settings of the study, with every default filled in. Raises UserError as `resolve` does."""
     try:
         return resolve(given(args))
     except RecursionError:

@@ -293,11 +293,6 @@ def figures_of(parts: Iterable[str]) -> dict[str, FigureEntry]:
     return {name: entry for name, entry in FIGURES.items() if set(entry.needs) <= set(parts)}
 
 
-def files_read(parts: Iterable[str]) -> dict[str, list[str]]:
-    """What each figure of a study reads: name to patterns of files below the study's folder."""
-    return {name: list(entry.reads) for name, entry in figures_of(parts).items()}
-
-
 def settings_read(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The grid and the statistics with what a figure does not read made empty.
 

@@ -10,7 +10,6 @@ from ganaug.data.sources import list_images
 from ganaug.downloads import is_url
 from ganaug.layout import base_of
 from ganaug.study.grid import Grid
-from ganaug.study.parts import parts_of
 
 # Where pretrained weights come from unless the study says otherwise.
 WEIGHTS = {
@@ -22,7 +21,10 @@ WEIGHTS = {
 class Study:
     """A checked study.
 
-    settings: of `config.resolve`, all of them. results: its folder, relative to where Snakemake works. grid: its cells.
+    Attributes:
+        settings: all of them, as `ganaug.study.settings.resolve.resolve` returns them.
+        results: its folder, relative to where Snakemake works.
+        grid: its cells.
     """
 
     def __init__(self, settings: dict):
@@ -36,8 +38,17 @@ class Study:
         return bool(self.grid.synthetic)
 
     def parts(self, incomplete: bool = False) -> frozenset[str]:
-        """What it has beside what every study has (`ganaug.study.parts.PARTS`). incomplete: whether jobs failed."""
-        return parts_of(self.settings, incomplete)
+        """The names among `ganaug.study.entries.PARTS` of what the study has. incomplete: whether jobs failed."""
+        has = {
+            "gan": self.generated,
+            "ratio_sweep": bool(self.grid.ratios),
+            "synthetic_only": "synthetic-only" in self.grid.probes,
+            "border_only": "border-only" in self.grid.probes,
+            "external": bool(self.settings["external_test"]),
+            "films": self.settings["report"]["images"],
+            "incomplete": incomplete,
+        }
+        return frozenset(name for name, present in has.items() if present)
 
     @property
     def phantom(self) -> bool:

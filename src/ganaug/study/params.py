@@ -3,7 +3,7 @@
 from ganaug.classify.augmentations import ALL
 from ganaug.layout import base_of, ratio_in
 from ganaug.study.cells import Wildcards
-from ganaug.study.figures import settings_read
+from ganaug.study.figures import figures_of, settings_read
 from ganaug.study.model import Study, uses_synthetic
 from ganaug.study.tables import tables_of
 
@@ -75,5 +75,6 @@ def report(study: Study, wildcards: Wildcards) -> dict:
         "grid": grid(study, wildcards),
         "synthetic": [name for name in study.grid.augmentations if uses_synthetic(name)],
         "tables": tables_of(study.parts()),
+        "figures": list(figures_of(study.parts())),
         "config": study.settings,
     }

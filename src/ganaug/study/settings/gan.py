@@ -125,8 +125,9 @@ class Gan(Block):
         """Of a study with GANs; one without is not held to them. resolution: side of the images in pixels."""
         if self.snapshot_kimg > self.kimg:
             yield f"snapshot_kimg: {self.snapshot_kimg} is above gan.kimg {self.kimg}; write at most that"
-        if min(self.log_kimg, self.snapshot_kimg) * 100_000 < self.kimg:
-            yield "log_kimg or gan.snapshot_kimg: makes more than 100,000 entries of gan.kimg; write more"
+        for name in ("log_kimg", "snapshot_kimg"):
+            if getattr(self, name) * 100_000 < self.kimg:
+                yield f"{name}: {getattr(self, name)} makes more than 100,000 rows; write at least {self.kimg / 1e5:g}"
         if mistake := batch_mistake(self.batch, self.gpus):
             yield f"batch: {mistake}"
         if mistake := channel_base_mistake(self.channel_base, resolution):
