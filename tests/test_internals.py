@@ -27,7 +27,7 @@ LEFT = {
         "workflow.dag": 4,
         "workflow.touch": 1,
     },
-    "workflow/rules/lineage.smk": {"storage_settings": 1, "workflow.dag": 2, "workflow.touch": 1},
+    "workflow/rules/lineage.smk": {"storage_settings": 1, "workflow.dag": 2, "workflow.touch": 2},
     "workflow/rules/resources.smk": {
         "executor_plugin": 1,
         "global_resources": 1,

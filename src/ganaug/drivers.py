@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -118,6 +119,21 @@ class Driver:
     def beside(self) -> bool:
         """Whether a driver of another study is at work in this folder."""
         return any(_is_locked(path) for path in DRIVERS.glob("*.jsonl") if path != self.path)
+
+
+@contextlib.contextmanager
+def locked(results: Path | str) -> Iterator[None]:
+    """Context with a study's lock, for a process that writes results and is no driver.
+
+    Raises UserError where another process holds the lock.
+    """
+    file = file_of(results)
+    with disk_errors_explained(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "ab") as held:
+            if not _locks(held, fcntl.LOCK_EX):
+                raise UserError(f"{results} is being made at this moment; wait for the end of that process")
+            yield
 
 
 def _refuse_older(results: str) -> None:

@@ -13,10 +13,10 @@ FOLDERS = (
     *("data", "subsets", "gan", "synthetic", "fidelity", "weights", "cells", "external", "tables", "figures"),
     *("checkpoints", "logs", "benchmarks"),
 )
-# What an incomplete study's report adds: what is missing, and the report before it. A complete run takes them away.
-OF_INCOMPLETE = ("unfinished.json", "report.before.html", "tables/missing.csv")
-FILES = ("report.html", *OF_INCOMPLETE)
-FORMER_FILES = ("plan.json",)  # which earlier versions wrote
+INCOMPLETE = "incomplete"  # the report of an incomplete study, with tables and figures of its own
+# A complete run takes the last two away; report.before.html is an older page.
+FILES = ("report.html", INCOMPLETE, "report.before.html")
+FORMER_FILES = ("plan.json", "unfinished.json")  # which earlier versions wrote
 
 
 def augmentation_at(ratio: str) -> str:

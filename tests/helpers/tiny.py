@@ -38,14 +38,14 @@ def command(folder: Path, study: dict, *arguments) -> list[str]:
 def results(folder: Path) -> dict[str, bytes]:
     """The files of the study that must be the same wherever and however it ran."""
     root = folder / "results" / "lab"
-    skipped = ("logs", "benchmarks", "checkpoints")
+    skipped = ("logs", "benchmarks", "checkpoints", "incomplete")
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
         if path.is_file()
         and path.relative_to(root).parts[0] not in skipped
         and not path.name.endswith("provenance.json")
-        and path.name not in ("report.html", "unfinished.json")
+        and path.name not in ("report.html", "report.before.html")
     }
 
 

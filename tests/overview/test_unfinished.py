@@ -1,11 +1,14 @@
 """Which jobs of a finished study count as done when files are gone, are older, or are of other settings."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from ganaug.cli import main
+from ganaug.drivers import Driver
+from ganaug.overview.partial import put_aside
 from ganaug.overview.unfinished import failed_logs, is_whole, records_of, unfinished_jobs
 from ganaug.study.images import listings_of
 from ganaug.study.jobs import jobs_of
@@ -75,9 +78,13 @@ def test_what_failed_is_told_by_snakemakes_words_or_by_the_last_attempts(study):
         f"    log: {cell.log} (check log file(s) for error details)\n    shell:\n        python -m ganaug\n\n"
     )
     assert failed_logs([cell, gan], said) == {str(cell.log)}
-    assert failed_logs([cell, gan], None) == set()  # both ended well
+    assert failed_logs([cell, gan]) == set()  # both ended well
     attempt(gan, outcome="failed")
-    assert failed_logs([cell, gan], None) == {str(gan.log)} and failed_logs([cell, gan], "") == set()
+    assert failed_logs([cell, gan]) == {str(gan.log)} and failed_logs([cell, gan], said) == {
+        str(cell.log),
+        str(gan.log),
+    }
+    assert failed_logs([cell, gan], since=time.time()) == set() == failed_logs([gan], said, time.time())
 
 
 def test_a_report_of_what_is_there_can_be_had_by_hand(study, capfd):
@@ -90,8 +97,35 @@ def test_a_report_of_what_is_there_can_be_had_by_hand(study, capfd):
         shutil.rmtree(folder) if folder.is_dir() else None
     assert main(command) == 1
     assert "report: no classifier of the comparison is there yet" in capfd.readouterr().err
-    assert not Path(study.results, "report.html").exists()  # put aside
+    assert not Path(study.results, "incomplete/report.html").exists()
 
 
 def page(study) -> str:
-    return Path(study.results, "report.html").read_text()
+    return Path(study.results, "incomplete/report.html").read_text()
+
+
+def test_a_file_that_nobody_reads_any_more_may_be_gone(study):
+    """As the weights of classifiers that another machine has trained."""
+    for path in Path(study.results).glob("cells/**/model.safetensors"):
+        path.unlink()
+    assert unfinished(study) == set() and is_whole(study, listings_of(study))
+    Path(study.results, CELL, "predictions.csv").unlink()  # which the tables read
+    assert unfinished(study) == {f"train_classifier augmentation=gan size=10 replicate=1 backbone={NETWORK}"}
+
+
+def test_an_older_page_is_put_aside_where_the_study_is_another(study):
+    before = Path(study.results, "report.html").read_bytes()
+    put_aside(study, listings_of(study))
+    assert Path(study.results, "report.html").read_bytes() == before
+    put_aside(study_of(STUDY | {"statistics": {"bootstrap_samples": 101}}), {})
+    assert not Path(study.results, "report.html").exists()
+    assert Path(study.results, "report.before.html").read_bytes() == before
+
+
+def test_a_report_by_hand_waits_for_nobody(study, capfd):
+    shutil.rmtree(Path(study.results, CELL))
+    driver = Driver(study.results, "a study", "local")
+    assert main(["report", "--partial", "--configfile", "study.yaml"]) == 1
+    assert "results/lab is being made at this moment" in capfd.readouterr().err
+    del driver
+    assert not Path(study.results, "incomplete").exists()

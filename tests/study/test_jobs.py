@@ -91,6 +91,7 @@ def test_a_job_comes_after_those_whose_outputs_it_reads(folder, monkeypatch):
     jobs = jobs_of(study_of(EVERYTHING))
     names = [job.name for job in jobs]
     assert len(set(names)) == len(names)
+    assert all(before < number for number, job in enumerate(jobs) for before in job.after)
     outputs = [path for job in jobs for path in job.outputs]
     assert len(set(outputs)) == len(outputs)
     (gan,) = (job for job in jobs if job.name == "train_gan size=20 replicate=2")

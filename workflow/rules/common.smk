@@ -21,7 +21,7 @@ if str(ROOT / "src") not in sys.path:
 
 from ganaug.classify.augmentations import ALL
 from ganaug.errors import UserError
-from ganaug.files import check_folder, write_json
+from ganaug.files import check_folder
 from ganaug.layout import CELL, FOLDERS, SUBSET
 from ganaug.provenance import git_commit
 from ganaug.study.figures import figures_of

@@ -3,7 +3,7 @@
 
 import functools
 
-from ganaug.study.asked import LINEAGE, asked_of, file_of, forget_asked, of_analysis, write_asked
+from ganaug.study.asked import asked_of, file_of, forget_asked, of_analysis, write_asked
 
 
 @functools.cache
@@ -27,6 +27,14 @@ def refuse_mixture():
     asked = [*asked_of(STUDY, LISTINGS), *of_analysis(STUDY, LISTINGS)]
     jobs = [job for job in asked if f"{RESULTS}/{job['provenance']}" in kept]
     refuse_others([job for job in jobs if Path(RESULTS, job["provenance"]).is_file()], Path(RESULTS))
+
+
+def put_report_aside():
+    """Before the first job: an older page must not look like this study's."""
+    from ganaug.overview.partial import put_aside
+
+    if not workflow.touch:
+        put_aside(STUDY, LISTINGS)
 
 
 def outputs_of(jobs):

@@ -1,33 +1,38 @@
-"""The report of an incomplete study: tables, figures and report of what is there, and what is missing.
+"""The report of an incomplete study: tables, figures and page of what is there, and what is missing.
 
-`unfinished.json` says what is missing, and the stages of the analysis are run with it. The next complete run makes
-their outputs again.
+All of this lies in a folder of its own, `incomplete`, since Snakemake knows nothing of these files: in the place of a
+rule's outputs they would be taken for the rule's. Links in the folder lead to the rest of the results.
+`unfinished.json` says what is missing, and the stages of the analysis are run with it.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
+
 from ganaug import drivers
 from ganaug.errors import UserError
 from ganaug.files import write_json
 from ganaug.imports import SOURCE
-from ganaug.layout import OF_INCOMPLETE
-from ganaug.overview.unfinished import FAILED, failed_logs, is_whole, records_of, unfinished_jobs
+from ganaug.layout import FOLDERS, INCOMPLETE
+from ganaug.overview.unfinished import failed_logs, is_whole, records_of, unfinished_jobs
 from ganaug.study import arguments
-from ganaug.study.asked import LINEAGE, asked_of, write_asked
+from ganaug.study.asked import asked_of, write_asked
 from ganaug.study.figures import figures_of
 from ganaug.study.images import listings_of
-from ganaug.study.jobs import job_of, jobs_of, seed_of, settings_of
+from ganaug.study.jobs import Job, jobs_of, seed_of, settings_of
 from ganaug.study.model import Study
 from ganaug.study.rules import ANALYSIS
 from ganaug.study.tables import tables_of
 
-INTERRUPTED = "Terminating processes on user request"  # as Snakemake says it
+# As Snakemake says that it was told to end.
+INTERRUPTED = ("Terminating processes on user request", "Will exit after finishing currently running jobs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,78 +44,84 @@ def run(args: argparse.Namespace) -> str:
     study = Study(arguments.settings_of(args))
     if not Path(study.results).is_dir():
         raise UserError(f"{study.results}: no such folder here; run this where the study was run")
-    if drivers.lives(study.results):
-        raise UserError(f"Snakemake is at work on {study.results}, and would write the same files; wait for its end")
-    listings = listings_of(study)
-    if is_whole(study, listings):
-        return f"{study.results}/report.html is of the whole study: nothing is missing"
-    report_what_is_there(study, listings)
+    with drivers.locked(study.results):
+        listings = listings_of(study)
+        if is_whole(study, listings):
+            return f"{study.results}/report.html is of the whole study: nothing is missing"
+        unfinished = unfinished_jobs(study, listings)
+        if not unfinished:
+            return "Only tables, figures or the page are missing: the next run of Snakemake makes these."
+        report_what_is_there(study, listings, unfinished, failed_logs(unfinished))
     return "The next run of Snakemake makes what is missing, and the whole report after that."
 
 
-def report_what_is_there(study: Study, listings: dict[str, str], said: str | None = None) -> None:
-    """Writes unfinished.json, then tables, figures and report of what there is, and prints the summary.
+def report_what_is_there(study: Study, listings: dict[str, str], unfinished: list[Job], failed: set[str]) -> None:
+    """Writes the folder `incomplete`, and prints the summary.
 
-    listings: by rule the digest of the raw images that its job reads. said: what Snakemake has printed; None where its
-    last run is not known. Raises UserError where there is no such report; an older page is then put aside, which would
-    look like this study's.
+    listings: by rule the digest of the raw images that its job reads. failed: logs of the jobs that have failed. Raises
+    UserError where there is no such report.
     """
-    jobs, results = jobs_of(study), Path(study.results)
-    unfinished = unfinished_jobs(study, listings)
-    missing = records_of(unfinished, jobs, failed_logs(unfinished, said))
+    jobs, folder = jobs_of(study), lay_out(study)
+    missing = records_of(unfinished, jobs, failed)
+    for job in missing:  # as the stages name them
+        job["outputs"] = [str(folder / Path(path).relative_to(study.results)) for path in job["outputs"]]
     trained = [job for job in jobs if job.rule == "train_classifier"]
     lost = {job.name for job in unfinished}
     there = [job for job in trained if job.name not in lost]
     found = {"classifiers": [len(there), len(trained)], "jobs": missing}
-    write_json(results / "unfinished.json", {"unfinished": found})
-    try:
-        if not any(job.wildcards["augmentation"] in study.grid.augmentations for job in there):
-            raise UserError("no classifier of the comparison is there yet")
-        for commands in analysis(study, asked_of(study, listings)):
-            if not all(run_all(commands)):
-                raise UserError(f"{commands[0][0]} failed, see above; what is missing: {results}/unfinished.json")
-    except UserError:
-        page = results / "report.html"
-        if page.is_file():
-            page.replace(results / "report.before.html")
-        raise
-    print_summary(study)
+    write_json(folder / "unfinished.json", {"unfinished": found})
+    if not any(job.wildcards["augmentation"] in study.grid.augmentations for job in there):
+        raise UserError("no classifier of the comparison is there yet")
+    for commands in analysis(study, folder, asked_of(study, listings)):
+        if not all(run_all(commands)):
+            raise UserError(f"{commands[0][0]} failed, see above; what is missing: {folder}/unfinished.json")
+    print_summary(study, folder)
 
 
-def analysis(study: Study, asked: list[dict]) -> list[list[list[str]]]:
+def lay_out(study: Study) -> Path:
+    """The folder of the report, empty but for links to the folders that the stages read."""
+    folder = Path(study.results, INCOMPLETE)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in sorted(path.name for path in Path(study.results).iterdir() if path.name in FOLDERS):
+        if name not in ("tables", "figures"):
+            (folder / name).symlink_to(Path("..", name))
+    return folder
+
+
+def analysis(study: Study, folder: Path, asked: list[dict]) -> list[list[list[str]]]:
     """The stages after all networks, as commands; each list of them after the one before."""
-    results = Path(study.results)
-    common = ["--results", str(results), "--unfinished", str(results / "unfinished.json")]
+    common = ["--results", str(folder), "--unfinished", str(folder / "unfinished.json")]
     parts = study.parts(incomplete=True)
-    names = tables_of(parts)
-    shown = {"tables": names, "figures": list(figures_of(parts))}
+    names, drawn = tables_of(parts), list(figures_of(parts))
 
-    def stage(rule: str, *options: object, **wildcards: str) -> list[str]:
-        settings = settings_of(study, rule, wildcards) | (shown if rule == "make_report" else {})
-        words = [rule, *common, *map(str, options), "--log", str(job_of(study, rule, wildcards).log)]
-        return words if rule == "check_lineage" else [*words, "--settings", json.dumps(settings, sort_keys=True)]
+    def stage(rule: str, options: dict[str, object], **wildcards: str) -> list[str]:
+        settings = settings_of(study, rule, wildcards) | (
+            {"tables": names, "figures": drawn} if rule == "make_report" else {}
+        )
+        log = folder / f"{'-'.join([rule, *wildcards.values()])}.log"
+        options = options | {"settings": json.dumps(settings, sort_keys=True), "log": log}
+        return [rule, *common, *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
 
-    check = stage("check_lineage", "--asked", write_asked(study, asked), "--report", results / LINEAGE)
-    check += ["--provenance", str(results / "cells/lineage.provenance.json")]
-    tables = [word for name in names for word in (f"--{name.replace('_', '-')}", results / f"tables/{name}.csv")]
-    more = ["--seed", seed_of(study, "make_tables", {}), "--lineage", results / LINEAGE]
-    figures = [
-        stage("make_figure", "--figure", name, *files, figure=name)
-        for name in figures_of(parts)
-        for files in [[w for suffix in ("png", "svg") for w in (f"--{suffix}", results / f"figures/{name}.{suffix}")]]
-    ]
+    lineage = folder / "lineage.json"
+    tables: dict[str, object] = {name.replace("_", "-"): folder / f"tables/{name}.csv" for name in names}
+    tables |= {"seed": seed_of(study, "make_tables", {}), "lineage": lineage}
+
+    def figure(name: str) -> list[str]:
+        path = folder / f"figures/{name}"
+        return stage("make_figure", {"figure": name, "png": f"{path}.png", "svg": f"{path}.svg"}, figure=name)
+
     return [
-        [check],
-        [stage("make_tables", *more, *tables, "--provenance", results / "tables/provenance.json")],
-        figures,
-        [stage("make_report", "--report", results / "report.html")],
+        [stage("check_lineage", {"asked": write_asked(study, asked), "report": lineage})],
+        [stage("make_tables", tables)],
+        [figure(name) for name in drawn],
+        [stage("make_report", {"report": folder / "report.html"})],
     ]
 
 
 def run_all(commands: list[list[str]]) -> list[bool]:
     """Runs stages side by side; which of them have worked."""
-
-    paths = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))  # it may not be installed
+    paths = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))  # ganaug may not be installed
 
     def run(words: list[str]) -> bool:
         command = [sys.executable, "-m", "ganaug", *words]
@@ -118,6 +129,16 @@ def run_all(commands: list[list[str]]) -> list[bool]:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(run, commands))
+
+
+def put_aside(study: Study, listings: dict[str, str]) -> None:
+    """At the start of a run: a page that is not of this study would look like this study's where the run ends early.
+
+    Snakemake makes the page anew where none lies there.
+    """
+    page = Path(study.results, "report.html")
+    if page.is_file() and not is_whole(study, listings):
+        page.replace(page.with_name("report.before.html"))
 
 
 def after_failure(study: Study, listings: dict[str, str], log: str | list[str]) -> None:
@@ -129,14 +150,15 @@ def after_failure(study: Study, listings: dict[str, str], log: str | list[str]) 
     try:
         logs = [log] if isinstance(log, str) else log
         said = "".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in logs)
-        failed = set(FAILED.findall(said))
-        here = any(path.exists() for job in jobs_of(study) for path in job.outputs)  # and not in a storage
-        if not failed or not here or INTERRUPTED in said:
+        failed = failed_logs(jobs_of(study), said, since=psutil.Process().create_time())
+        if not failed or any(words in said for words in INTERRUPTED):  # where results lie in a storage none is known
             return
         broken = [job.rule for job in jobs_of(study) if job.rule in ANALYSIS and str(job.log) in failed]
+        unfinished = unfinished_jobs(study, listings)
         if broken:
             raise UserError(f"{broken[0]} itself failed")
-        report_what_is_there(study, listings, said)
+        if unfinished:
+            report_what_is_there(study, listings, unfinished, failed)
     except UserError as error:
         print(f"\nNo partial report: {error}.", file=sys.stderr)
     except Exception as error:  # whatever it is, the failed job is what the user must hear of
@@ -145,22 +167,22 @@ def after_failure(study: Study, listings: dict[str, str], log: str | list[str]) 
 
 def after_success(study: Study, listings: dict[str, str]) -> None:
     """After a run: the summary of a whole study; what the report of an incomplete one has left goes."""
-    if is_whole(study, listings):
-        for name in OF_INCOMPLETE:
-            Path(study.results, name).unlink(missing_ok=True)
-        print_summary(study)
-
-
-def print_summary(study: Study) -> None:
-    """The study's newest summary table on the terminal, and where its report lies."""
     results = Path(study.results)
-    unfinished = results / "unfinished.json"
-    command = ["print_summary", "--summary", str(results / "tables/summary.csv")]
-    command += ["--log", str(results / "logs/print_summary.log")]
+    if is_whole(study, listings):
+        shutil.rmtree(results / INCOMPLETE, ignore_errors=True)
+        (results / "report.before.html").unlink(missing_ok=True)
+        print_summary(study, results)
+
+
+def print_summary(study: Study, folder: Path) -> None:
+    """The summary table on the terminal, and where the page lies. folder: of the results, or of what is incomplete."""
+    unfinished = folder / "unfinished.json"
+    command = ["print_summary", "--summary", str(folder / "tables/summary.csv")]
+    command += ["--log", str(Path(study.results, "logs/print_summary.log"))]
     command += ["--unfinished", str(unfinished)] if unfinished.is_file() else []
     run_all([command])
-    lacking = f", of what there is. What is missing: {results}/tables/missing.csv" if unfinished.is_file() else ""
-    print(f"\nReport: {results}/report.html{lacking}")
+    lacking = f", of what there is. What is missing: {folder}/tables/missing.csv" if unfinished.is_file() else ""
+    print(f"\nReport: {folder}/report.html{lacking}")
     if not study.phantom:
         shows = "shows films (report.images: false makes one without)"
         films = shows if study.settings["report"]["images"] else "shows no film"

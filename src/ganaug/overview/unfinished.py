@@ -21,23 +21,44 @@ NOT_BEGUN = "not begun: the run ended before (with --keep-going a failed job sto
 FAILED = re.compile(r"^Error in (?:local)?rule .*:\n(?:    .*\n)*?    log: (\S+)", re.MULTILINE)
 
 
+def lacking(jobs: list[Job], tables_anew: bool) -> set[int]:
+    """Numbers of the jobs of which a file is gone that is read, or is a target, as Snakemake sees that.
+
+    A file that no job reads any more may be gone: a classifier's weights, say, once all images are scored.
+    tables_anew: whether tables, figures and report are to be made, though they lie there.
+    """
+    readers: dict[str, list[int]] = {}
+    for number, job in enumerate(jobs):
+        for path in job.inputs:
+            readers.setdefault(path, []).append(number)
+    found: set[int] = set()
+    for number, job in reversed(list(enumerate(jobs))):  # a job comes before those that read its outputs
+        gone = [path for path in job.outputs if not path.exists()]
+        read = any(reader in found for path in gone for reader in readers.get(str(path), []))
+        if read or (job.rule in ANALYSIS and (gone or tables_anew)):
+            found.add(number)
+    return found
+
+
 def unfinished_jobs(study: Study, listings: dict[str, str]) -> list[Job]:
     """The jobs before the tables that are not done, each after those that it waits for."""
-    jobs = [job for job in jobs_of(study) if job.rule not in ANALYSIS]
-    done = [all(map(Path.exists, job.outputs)) for job in jobs]
-    numbers = {number: record_of(study, job, listings) for number, job in enumerate(jobs) if job.provenance}
-    made = {}
-    for number, record in numbers.items():
-        try:
-            made[number] = read_provenance(Path(study.results), record)
-        except UserError:
-            done[number] = False
-    there = [number for number in numbers if done[number]]
-    records = [numbers[number] for number in there]
-    others = {one.job["name"] for one in differences(records, [made[n] for n in there], Path(study.results))}
+    jobs, results = jobs_of(study), Path(study.results)
+    missed = lacking(jobs, tables_anew=True)
+    records, provenance = {}, {}
+    for number, job in enumerate(jobs):
+        if job.provenance and number not in missed:
+            records[number] = record_of(study, job, listings)
+            try:
+                provenance[number] = read_provenance(results, records[number])
+            except UserError:
+                missed.add(number)
+    kept = sorted(provenance)
+    changed = differences([records[n] for n in kept], [provenance[n] for n in kept], results)
+    names = {one.job["name"] for one in changed}
     for number, job in enumerate(jobs):  # a job comes after those that it waits for
-        done[number] = done[number] and job.name not in others and all(done[other] for other in job.after)
-    return [job for number, job in enumerate(jobs) if not done[number]]
+        if job.name in names or any(other in missed for other in job.after):
+            missed.add(number)
+    return [job for number, job in enumerate(jobs) if number in missed and job.rule not in ANALYSIS]
 
 
 def records_of(unfinished: list[Job], jobs: list[Job], failed: set[str]) -> list[dict]:
@@ -65,18 +86,24 @@ def record(job: Job, cause: Job | None) -> dict:
     }
 
 
-def failed_logs(jobs: list[Job], said: str | None) -> set[str]:
-    """Logs of the jobs that have failed: by what Snakemake has printed, or else by their last attempts."""
-    if said is not None:
-        return set(FAILED.findall(said))
-    ended = {str(job.log): attempts.read(job.log)[-1:] for job in jobs}
-    return {log for log, last in ended.items() if last and last[0].outcome in (attempts.FAILED, attempts.LOST)}
+def failed_logs(jobs: list[Job], said: str = "", since: float = 0.0) -> set[str]:
+    """Logs of the jobs that have failed: by what Snakemake has printed, and by their last attempts.
+
+    said: what Snakemake has printed, which tells no failures with `--quiet`. since: Unix time; older attempts are left
+    out.
+    """
+    found = set()
+    for job in jobs:
+        last = attempts.read(job.log)[-1:]
+        if last and last[0].started >= since and last[0].outcome in (attempts.FAILED, attempts.LOST):
+            found.add(str(job.log))
+    return found | ({str(job.log) for job in jobs} & set(FAILED.findall(said)))
 
 
 def is_whole(study: Study, listings: dict[str, str]) -> bool:
     """Whether all jobs are done, the tables are of what they have made, and the report is of these tables."""
     results = Path(study.results)
-    if not all(path.exists() for job in jobs_of(study) for path in job.outputs):
+    if lacking(jobs_of(study), tables_anew=False):
         return False
     records = [*asked_of(study, listings), *of_analysis(study, listings)]
     try:
