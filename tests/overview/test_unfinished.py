@@ -40,9 +40,12 @@ def test_a_finished_study_is_whole(study):
 
 
 def test_a_missing_file_is_missed_by_all_that_was_made_from_it(study):
+    Path(study.results, "synthetic/size-10/replicate-1/images.npy").unlink()
+    made = names(study, "sample_gan", "check_synthetic", "measure_fidelity")
+    made |= {f"train_classifier augmentation=gan size=10 replicate=1 backbone={NETWORK}"}
+    assert unfinished(study) == made
     Path(study.results, "gan/size-10/replicate-1/generator.safetensors").unlink()
-    gan = names(study, "train_gan", "sample_gan", "check_synthetic", "measure_fidelity")
-    assert unfinished(study) == gan | {f"train_classifier augmentation=gan size=10 replicate=1 backbone={NETWORK}"}
+    assert unfinished(study) == made | names(study, "train_gan")
     assert not is_whole(study, listings_of(study))
 
 
@@ -60,7 +63,7 @@ def test_a_page_older_than_its_tables_is_not_theirs(study):
 
 def test_a_failed_job_is_the_cause_for_those_that_wait(study):
     Path(study.results, "weights", f"{NETWORK}.safetensors").unlink()
-    Path(study.results, CELL, "model.safetensors").unlink()
+    Path(study.results, CELL, "predictions.csv").unlink()
     jobs, missing = jobs_of(study), unfinished_jobs(study, listings_of(study))
     (weights,) = (job for job in missing if job.rule == "prepare_weights")
     told = {record["name"]: record for record in records_of(missing, jobs, {str(weights.log)})}

@@ -132,7 +132,7 @@ def run_all(commands: list[list[str]]) -> list[bool]:
 
 
 def put_aside(study: Study, listings: dict[str, str]) -> None:
-    """At the start of a run: a page that is not of this study would look like this study's where the run ends early.
+    """Renames a page that is not of the study as it is now, and would look like that where a run ends early.
 
     Snakemake makes the page anew where none lies there.
     """
@@ -151,7 +151,10 @@ def after_failure(study: Study, listings: dict[str, str], log: str | list[str]) 
         logs = [log] if isinstance(log, str) else log
         said = "".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in logs)
         failed = failed_logs(jobs_of(study), said, since=psutil.Process().create_time())
-        if not failed or any(words in said for words in INTERRUPTED):  # where results lie in a storage none is known
+        if not failed:  # of this study, or its results lie in a storage
+            return
+        put_aside(study, listings)
+        if any(words in said for words in INTERRUPTED):
             return
         broken = [job.rule for job in jobs_of(study) if job.rule in ANALYSIS and str(job.log) in failed]
         unfinished = unfinished_jobs(study, listings)
