@@ -46,6 +46,9 @@ def test_a_missing_file_is_missed_by_all_that_was_made_from_it(study):
     assert unfinished(study) == made
     Path(study.results, "gan/size-10/replicate-1/generator.safetensors").unlink()
     assert unfinished(study) == made | names(study, "train_gan")
+    Path(study.results, CELL, "predictions.csv").unlink()
+    assert unfinished(study) == made | names(study, "train_gan")
+    Path(study.results, "tables/cells.csv").unlink()
     assert not is_whole(study, listings_of(study))
 
 
